@@ -1,0 +1,23 @@
+"""Pretrain medical vision-language models by momentum self-distillation."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medistill.data.corpus import open_corpus
+    from medistill.model.dual import DualEncoder, load
+
+__all__ = ["DualEncoder", "load", "open_corpus"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names when first used, so that `medistill --help` need not wait for torch."""
+    if name == "open_corpus":
+        from medistill.data.corpus import open_corpus
+
+        return open_corpus
+    if name in ("DualEncoder", "load"):
+        from medistill.model import dual
+
+        return getattr(dual, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""`python -m medistill`."""
+
+from medistill.cli import main
+
+main()

@@ -1,0 +1,171 @@
+"""A corpus on disk, opened for reading: one row per image."""
+
+import json
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float32, UInt8
+
+from medistill.data.image import decode_image
+from medistill.data.split import validation_patients
+from medistill.errors import CallError
+
+FORMAT = 1
+"""Version of the layout; a corpus of another version is refused."""
+CARD = "card.json"
+TABLE = "data-00000-of-00001.arrow"
+"""The one Arrow file, named as `datasets.load_from_disk` expects it."""
+
+
+class Rows:
+    """Rows of a corpus: ids, text and labels as whole columns, images decoded one at a time.
+
+    Small to pickle: a worker process maps the corpus again instead of receiving its bytes.
+    """
+
+    def __init__(self, corpus: "Corpus", indices: np.ndarray) -> None:
+        self.corpus = corpus
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"corpus": self.corpus, "indices": self.indices}
+
+    def image(self, i: int) -> UInt8[np.ndarray, "h w"]:
+        return _decoded(self.corpus.cell("image", int(self.indices[i])))
+
+    def mask(self, i: int, finding: str) -> UInt8[np.ndarray, "h w"] | None:
+        """Where the finding is, 255 or 0; None if the source marks no such place."""
+        if finding not in self.corpus.findings:
+            raise CallError(
+                f"no finding `{finding}` in the corpus; it has {', '.join(self.corpus.findings) or 'none'}"
+            )
+        png = self.corpus.cell("mask", int(self.indices[i]))[finding]
+        return None if png is None else _decoded(png)
+
+    def column(self, name: str) -> list[Any]:
+        """Any column by its name in the corpus, as Python values."""
+        if name not in self.corpus.table.column_names:
+            raise CallError(
+                f"no column `{name}` in the corpus; it has {', '.join(self.corpus.table.column_names)}"
+            )
+        return self.corpus.table[name].take(self.indices).to_pylist()
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return self.column("text")
+
+    @cached_property
+    def study_ids(self) -> list[str]:
+        return self.column("study_id")
+
+    @cached_property
+    def patient_ids(self) -> list[str]:
+        return self.column("patient_id")
+
+    @cached_property
+    def views(self) -> list[str | None]:
+        return self.column("view")
+
+    @cached_property
+    def labels(self) -> Float32[np.ndarray, "n f"]:
+        """1 present, 0 absent, -1 uncertain, NaN not stated; a column per finding of the corpus."""
+        return self.corpus.labels[self.indices]
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> "Rows":
+        """Some of these rows, by their position among them, in the order given."""
+        return Rows(self.corpus, self.indices[np.asarray(indices, dtype=np.int64)])
+
+
+class Corpus:
+    """An opened corpus: its card, and its rows by split."""
+
+    def __init__(self, path: Path, card: dict[str, Any]) -> None:
+        self.path = path
+        self.card = card
+        self.findings: tuple[str, ...] = tuple(card["findings"])
+        self.splits: tuple[str, ...] = tuple(card["splits"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in ("path", "card", "findings", "splits")}
+
+    def split(self, name: str) -> Rows:
+        if name not in self.splits:
+            raise CallError(f"no split `{name}` in the corpus; it has {', '.join(self.splits)}")
+        return Rows(self, np.flatnonzero(np.array(self.table["split"].to_pylist()) == name))
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The whole corpus, memory-mapped: opening it reads almost nothing."""
+        return pa.ipc.open_stream(pa.memory_map(str(self.path / TABLE))).read_all()
+
+    @cached_property
+    def labels(self) -> Float32[np.ndarray, "n f"]:
+        labels = np.full((self.table.num_rows, len(self.findings)), np.nan, np.float32)
+        structs = pa.chunked_array(
+            self.table["labels"].chunks, self.table.schema.field("labels").type
+        ).combine_chunks()
+        for number in range(len(self.findings)):
+            labels[:, number] = structs.field(number).cast(pa.float32()).to_numpy(zero_copy_only=False)
+        return labels
+
+    def cell(self, name: str, row: int) -> Any:
+        """One value; found by bisection, where pyarrow's own lookup scans the chunks from the first."""
+        chunk = int(np.searchsorted(self._ends, row, side="right"))
+        start = int(self._ends[chunk - 1]) if chunk else 0
+        return self._chunks[name][chunk][row - start].as_py()
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.cumsum([len(chunk) for chunk in self._chunks["image"]])
+
+    @cached_property
+    def _chunks(self) -> dict[str, list[Any]]:
+        return {name: self.table[name].chunks for name in self.table.column_names}
+
+
+def open_corpus(path: Path | str) -> Corpus:
+    """Open a folder written by `medistill prepare`."""
+    folder = Path(path)
+    if not folder.is_dir():
+        raise CallError(f"no such folder: {folder}; a corpus is a folder written by `medistill prepare`")
+    try:
+        card: Any = json.loads((folder / CARD).read_text("utf-8"))
+    except FileNotFoundError:
+        raise CallError(f"not a corpus: {folder} holds no {CARD}; `medistill prepare` writes one") from None
+    except (OSError, ValueError):
+        raise CallError(f"not a corpus: the {CARD} of {folder} cannot be read as JSON") from None
+    return _checked(folder, card)
+
+
+def training_rows(corpus: Corpus) -> tuple[Rows, Rows]:
+    """The rows to train on and those to validate on, cut by patient from the former if there is no `val`."""
+    train = corpus.split("train")
+    if "val" in corpus.splits:
+        return train, corpus.split("val")
+    held_out = validation_patients(train.patient_ids)
+    validates = np.array([patient in held_out for patient in train.patient_ids])
+    return train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
+
+
+def _checked(folder: Path, card: Any) -> Corpus:
+    version: object = card.get("format") if isinstance(card, dict) else None
+    if version != FORMAT:
+        found = "of no known version" if version is None else f"of format {version}"
+        raise CallError(
+            f"the corpus {folder} is {found}, this medistill reads format {FORMAT}: prepare it again"
+        )
+    if not (folder / TABLE).is_file():
+        raise CallError(f"the corpus {folder} is incomplete: {TABLE} is missing; prepare it again")
+    return Corpus(folder, card)
+
+
+def _decoded(data: bytes) -> UInt8[np.ndarray, "h w"]:
+    return decode_image(data, max_pixels=sys.maxsize)  # the limit was applied when the corpus was prepared

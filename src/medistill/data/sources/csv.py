@@ -1,0 +1,150 @@
+"""A table of image files and texts as a source."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+from medistill.data.image import MAX_PIXELS
+from medistill.data.sources.cells import age_in_years, date_of, is_missing, joined, sex_name, view_name
+from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.labels import LabelColumns
+from medistill.data.sources.table import Row, Table
+from medistill.data.study import Reject, Study
+from medistill.errors import CallError
+
+_LEAK = "images of one patient could then land in two splits, and every figure would be too good"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvSource:
+    """A CSV file with a row per image. Rows of the same study id are one study.
+
+    Columns left unnamed are the ones with the names of a corpus, if the file has them.
+    Sex, age, date and view are left empty where a cell cannot be understood.
+    """
+
+    name: ClassVar[str] = "csv"
+
+    path: Path
+    """The CSV file: UTF-8, commas, a header line."""
+    image: str = "image"
+    """Column of the image file, relative to the CSV file's folder."""
+    text: tuple[str, ...] = ("text",)
+    """Column of the text to train on; several are joined as sentences."""
+    patient_id: str = "patient_id"
+    """Column that is equal for all rows of a patient."""
+    patient_is_study: bool = False
+    """Take every study as a patient of its own where no column tells patients apart."""
+    study_id: str | None = None
+    """Column that is equal for all images of a study; without one, each row is a study."""
+    split: str | None = None
+    """Column of train, val or test; without one, patients are split by hash."""
+    view: str | None = None
+    """Column of the view: PA, AP, lateral."""
+    sex: str | None = None
+    """Column of the sex: M, F."""
+    age: str | None = None
+    """Column of the age in years."""
+    date: str | None = None
+    """Column of the date, as 2020-01-31."""
+    findings: str | None = None
+    """Column of the report's findings section."""
+    impression: str | None = None
+    """Column of the report's impression section."""
+    labels: tuple[str, ...] = ()
+    """Columns that hold 1, 0, -1 or nothing; each is a finding."""
+    classes: tuple[str, ...] = ()
+    """Columns that hold a category; each of their values is a finding."""
+    size: int | None = None
+    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
+    max_pixels: int = MAX_PIXELS
+    """Refuse images of more pixels than this."""
+
+    def made_with(self) -> dict[str, Any]:
+        options = {
+            option.name: getattr(self, option.name) for option in fields(self) if option.name != "path"
+        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+
+    def open(self) -> Reading:
+        table = Table(self.path)
+        columns = self._columns(table)
+        labels = LabelColumns(table, self.labels, self.classes)
+        return Reading(
+            units=self._drafts(table, columns, labels),
+            work=image_work(self.size, self.max_pixels),
+            findings=labels.findings,
+        )
+
+    def _columns(self, table: Table) -> dict[str, str | None]:
+        """Which column holds what; None for what the file does not tell."""
+        table.require(self.image, "--image")
+        if not self.text:
+            raise CallError(f"--text names no column; the columns are {table.columns}")
+        for column in self.text:
+            table.require(column, "--text")
+        for column in self.labels:
+            table.require(column, "--labels")
+        for column in self.classes:
+            table.require(column, "--classes")
+        columns = {
+            name: table.optional(getattr(self, name), name)
+            for name in ("study_id", "split", "view", "sex", "age", "date", "findings", "impression")
+        }
+        return columns | {"patient_id": None if self.patient_is_study else self._patient_column(table)}
+
+    def _patient_column(self, table: Table) -> str:
+        if self.patient_id in table.header:
+            return self.patient_id
+        raise CallError(
+            f"no patient column `{self.patient_id}`: {_LEAK}. The columns are {table.columns}; name one with "
+            "--patient-id, or pass --patient-is-study to take every study as its own patient"
+        )
+
+    def _drafts(
+        self, table: Table, columns: dict[str, str | None], labels: LabelColumns
+    ) -> Iterator[Draft | Reject]:
+        for row in table.rows():
+            fault = row.fault or self._fault(row, columns["patient_id"], columns["study_id"])
+            if fault:
+                yield Reject(row=row.number, reason=fault, path=row.cells.get(self.image, ""))
+            else:
+                yield self._draft(row, columns, labels)
+
+    def _fault(self, row: Row, *ids: str | None) -> str | None:
+        if is_missing(row.cells[self.image]):
+            return "no image named"
+        if not self._text(row):
+            return "empty text"
+        empty = [column for column in ids if column and is_missing(row.cells[column])]
+        return f"no {empty[0]}" if empty else None
+
+    def _draft(self, row: Row, columns: dict[str, str | None], labels: LabelColumns) -> Draft:
+        def cell(name: str) -> str:
+            column = columns[name]
+            return "" if column is None else row.cells[column].strip()
+
+        name = row.cells[self.image].strip()
+        study_id = cell("study_id") or f"row {row.number}"
+        study = Study(
+            study_id=study_id,
+            patient_id=study_id if self.patient_is_study else cell("patient_id"),
+            images=(),
+            text=self._text(row),
+            findings=cell("findings") or None,
+            impression=cell("impression") or None,
+            labels=labels.of(row),
+            split=cell("split") or None,
+            sex=sex_name(cell("sex")),
+            age=age_in_years(cell("age")),
+            date=date_of(cell("date")),
+            source=self.name,
+        )
+        file = ImageFile(
+            row=row.number, path=self.path.parent / name, name=name, view=view_name(cell("view"))
+        )
+        return Draft(study=study, files=(file,))
+
+    def _text(self, row: Row) -> str:
+        return joined([row.cells[column] for column in self.text])

@@ -1,0 +1,155 @@
+"""Image files with reports as text files beside them, as a source."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+from medistill.data.image import MAX_PIXELS
+from medistill.data.sources.cells import has_words
+from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.study import Reject, Study
+from medistill.errors import CallError, MedistillError
+
+_IMAGES = {".png", ".jpg", ".jpeg"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSource:
+    """A folder of images with reports.
+
+    Either each image has a text file of the same name beside it, or each study has a folder of its own that
+    holds its images and one text file. The first folder below PATH is the patient: `patient/study/...`.
+    """
+
+    name: ClassVar[str] = "folder"
+
+    path: Path
+    """The folder that holds the patients' folders."""
+    patient_is_study: bool = False
+    """Take every study as a patient of its own where the folders do not tell patients apart."""
+    size: int | None = None
+    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
+    max_pixels: int = MAX_PIXELS
+    """Refuse images of more pixels than this."""
+
+    def made_with(self) -> dict[str, Any]:
+        return {"patient_is_study": self.patient_is_study, "size": self.size, "max_pixels": self.max_pixels}
+
+    def open(self) -> Reading:
+        if not self.path.is_dir():
+            raise CallError(f"no such folder: {self.path}")
+        found = list(_studies(self.path))
+        if not any(isinstance(item, _Found) for item in found):
+            raise CallError(_nothing_in(self.path, found))
+        if not self.patient_is_study:
+            _check_patients([item for item in found if isinstance(item, _Found)])
+        units = (self._unit(item) for item in found)
+        return Reading(units=units, work=image_work(self.size, self.max_pixels))
+
+    def _unit(self, item: "_Found | Reject") -> Draft | Reject:
+        if isinstance(item, Reject):
+            return item
+        try:
+            return Draft(study=self._study(item, _report(self.path / item.report)), files=item.files)
+        except MedistillError as error:
+            return Reject(row=item.files[0].row, reason=str(error), path=item.report)
+
+    def _study(self, item: "_Found", text: str) -> Study:
+        study = "/".join(item.place) or "study"
+        patient = study if self.patient_is_study else item.place[0]
+        return Study(study_id=study, patient_id=patient, images=(), text=text, source=self.name)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A study's files; `place` is its path below the root, without the suffix of an image."""
+
+    place: tuple[str, ...]
+    files: tuple[ImageFile, ...]
+    report: str
+
+
+def _studies(root: Path) -> Iterator[_Found | Reject]:
+    """Studies and leftovers in the order of their paths; rows count the image and text files from 1."""
+    row = 0
+    for folder, names in _folders(root):
+        inside = folder.relative_to(root)
+        files = [
+            ImageFile(row=row + number, path=folder / name, name=(inside / name).as_posix())
+            for number, name in enumerate(names, start=1)
+        ]
+        row += len(files)
+        images = [file for file in files if file.path.suffix.lower() in _IMAGES]
+        reports = {file.path.stem: file for file in files if file.path.suffix.lower() == ".txt"}
+        yield from _paired(inside.parts, images, reports)
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        kept = (name for name in names if Path(name).suffix.lower() in {*_IMAGES, ".txt"})
+        yield Path(folder), sorted(name for name in kept if not name.startswith("."))
+
+
+def _paired(
+    place: tuple[str, ...], images: list[ImageFile], reports: dict[str, ImageFile]
+) -> Iterator[_Found | Reject]:
+    """One study if the folder holds a single report for its images, else a study per report."""
+    if len(reports) == 1 and images and {image.path.stem for image in images} != set(reports):
+        yield _Found(place, tuple(images), next(iter(reports.values())).name)
+        return
+    for name in sorted({image.path.stem for image in images} | set(reports)):
+        files = tuple(image for image in images if image.path.stem == name)
+        report = reports.get(name)
+        if files and report:
+            yield _Found((*place, name), files, report.name)
+        elif report:
+            yield Reject(row=report.row, reason="no image goes with the report", path=report.name)
+        else:
+            for image in files:
+                yield Reject(
+                    row=image.row, reason="no report: no text file goes with the image", path=image.name
+                )
+
+
+def _report(path: Path) -> str:
+    try:
+        text = path.read_text("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise MedistillError("report is not UTF-8 text") from None
+    except OSError:
+        raise MedistillError("report cannot be read") from None
+    if not has_words(text):
+        raise MedistillError("empty text")
+    return text
+
+
+def _check_patients(found: list[_Found]) -> None:
+    fix = (
+        "Arrange the files as patient/study/..., or let every study be its own patient by --patient-is-study"
+    )
+    risk = "images of one patient could then land in two splits, and every figure would be too good"
+    rootless = sum(len(item.place) < 2 for item in found)
+    if rootless:
+        raise CallError(
+            f"{rootless:,} studies lie directly in the folder, so their patients are unknown: {risk}. {fix}"
+        )
+    patients = Counter(item.place[0] for item in found)
+    pairs = all(len(item.place) == 2 == len(PurePosixPath(item.report).parts) for item in found)
+    if pairs and max(patients.values()) == 1:
+        raise CallError(f"every folder holds one study, so it may be a patient or a study: {risk}. {fix}")
+    if len(patients) == 1 < len(found):
+        raise CallError(
+            f"all {len(found):,} studies lie below one folder, as if of one patient: name that folder itself"
+        )
+
+
+def _nothing_in(root: Path, found: list[_Found | Reject]) -> str:
+    if found:
+        return f"no image in {root} has a report: a .txt file of its name, or one .txt in the study's folder"
+    suffixes = Counter(Path(name).suffix.lower() for _, _, names in os.walk(root) for name in names)
+    seen = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in suffixes.most_common(3))
+    return f"no PNG or JPEG files in {root}; it holds {seen or 'no files'}"

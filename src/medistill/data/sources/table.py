@@ -1,0 +1,82 @@
+"""A CSV file read row by row, with errors a person can act on."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from medistill.errors import CallError, MedistillError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One data row; `number` counts from 1 below the header."""
+
+    number: int
+    cells: dict[str, str]
+    fault: str | None = None
+
+
+class Table:
+    """A CSV file with a header line. It is read anew for each pass, so that its size does not matter."""
+
+    def __init__(self, path: Path) -> None:
+        if path.is_dir():
+            raise CallError(f"{path} is a folder; name the CSV file itself")
+        if not path.is_file():
+            raise CallError(f"no such file: {path}")
+        self.path = path
+        self.header = self._header()
+
+    @property
+    def columns(self) -> str:
+        """The header for an error message. Cut short: a file without a header has a patient's row there."""
+        shown = [name if len(name) <= 24 else f"{name[:8]}..." for name in self.header[:20]]
+        return ", ".join([*shown, *(["..."] if len(self.header) > 20 else [])])
+
+    def require(self, column: str, flag: str) -> None:
+        if column not in self.header:
+            raise CallError(f"no column `{column}`; the columns are {self.columns}; name yours with {flag}")
+
+    def optional(self, asked: str | None, default: str) -> str | None:
+        """The column asked for by name, else the one of the default name if there is one."""
+        if asked is not None:
+            self.require(asked, f"--{default.replace('_', '-')}")
+            return asked
+        return default if default in self.header else None
+
+    def rows(self) -> Iterator[Row]:
+        lines = self._lines()
+        next(lines)
+        for number, cells in enumerate(lines, start=1):
+            fault = None
+            if len(cells) != len(self.header):
+                fault = f"{len(cells)} cells where the header has {len(self.header)}"
+            yield Row(number, dict(zip(self.header, cells, strict=False)), fault)
+
+    def _header(self) -> tuple[str, ...]:
+        header = tuple(cell.strip() for cell in next(self._lines(), []))
+        if not any(header):
+            raise CallError(f"{self.path} is empty: a CSV file starts with a line of column names")
+        name, count = Counter(header).most_common(1)[0]
+        if count > 1:
+            raise CallError(f"the header names column `{name}` {count} times: rename them")
+        return header
+
+    def _lines(self) -> Iterator[list[str]]:
+        """All lines but the blank ones."""
+        number = 0
+        try:
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                for cells in filter(None, csv.reader(file)):
+                    yield cells
+                    number += 1
+        except UnicodeDecodeError:
+            raise MedistillError(f"{self.path} is not UTF-8: save it as CSV UTF-8") from None
+        except csv.Error as error:
+            raise MedistillError(
+                f"{self.path} cannot be read as CSV after line {number} (an open quote?): {error}"
+            ) from None
+        except OSError as error:
+            raise MedistillError(f"{self.path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,52 @@
+"""Which split a patient belongs to, by a hash of the patient's id."""
+
+import hashlib
+from collections.abc import Sequence
+
+from medistill.errors import CallError
+
+_NAMES = {
+    "training": "train",
+    "valid": "val",
+    "validate": "val",
+    "validation": "val",
+    "dev": "val",
+    "testing": "test",
+}
+
+
+def split_name(name: str) -> str:
+    """`train`, `val` or `test` for the names in use (training, valid, validation, dev, testing, any case)."""
+    name = name.strip().lower()
+    return _NAMES.get(name, name)
+
+
+def hashed_split(patient_id: str, *, val: float, test: float) -> str:
+    """The same patient always lands in the same split, whatever else is in the corpus and in what order."""
+    place = _place(patient_id, "split")
+    if place < test:
+        return "test"
+    return "val" if place < test + val else "train"
+
+
+def validation_patients(patient_ids: Sequence[str], fraction: float = 0.1) -> set[str]:
+    """The patients to validate on, cut from a training split; one at least, never all."""
+    # A salt of its own: the test split was cut by the other one, so its survivors are not uniform there.
+    ordered = sorted(set(patient_ids), key=lambda patient: (_place(patient, "validation"), patient))
+    if len(ordered) < 2:
+        raise CallError(
+            f"the train split holds {len(ordered)} patient(s): at least 2 are needed to validate on one"
+        )
+    chosen = {patient for patient in ordered[:-1] if _place(patient, "validation") < fraction}
+    return chosen or {ordered[0]}
+
+
+def check_fractions(val: float, test: float) -> None:
+    if not (0 <= val <= 1 and 0 <= test <= 1 and val + test <= 1):
+        raise CallError(f"val {val:g} and test {test:g} must be fractions from 0 to 1 that sum to at most 1")
+
+
+def _place(patient_id: str, salt: str) -> float:
+    """Uniform in [0, 1) over patients."""
+    digest = hashlib.sha256(f"medistill {salt}:{patient_id}".encode()).digest()
+    return int.from_bytes(digest[:6]) / 2**48

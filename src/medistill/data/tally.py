@@ -1,0 +1,119 @@
+"""What a corpus being written holds so far: counts, hash, consistency."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from medistill.data.split import hashed_split, split_name
+from medistill.data.study import Study
+from medistill.errors import CallError
+
+_STATES = {1: "present", 0: "absent", -1: "uncertain"}
+
+
+class Tally:
+    """Turns studies into rows of the corpus, giving each a split, and counts them."""
+
+    def __init__(self, findings: tuple[str, ...], *, val: float, test: float) -> None:
+        self.findings = findings
+        self.images = 0
+        self._fractions = {"val": val, "test": test}
+        self._images: Counter[str] = Counter()
+        self._labels: dict[str, Counter[tuple[str, int]]] = {}
+        self._split_of: dict[str, str] = {}
+        self._patient_of: dict[str, str] = {}
+        self._torn_patients: set[str] = set()
+        self._shared_studies: set[str] = set()
+        self._hash = hashlib.sha256()
+
+    def rows(self, study: Study) -> Iterator[dict[str, Any]]:
+        """One row per image of the study."""
+        split = split_name(study.split) if study.split else hashed_split(study.patient_id, **self._fractions)
+        if self._split_of.setdefault(study.patient_id, split) != split:
+            self._torn_patients.add(study.patient_id)
+        if self._patient_of.setdefault(study.study_id, study.patient_id) != study.patient_id:
+            self._shared_studies.add(study.study_id)
+        for row in _rows(study, split):
+            self._count(row)
+            yield row
+
+    def check(self) -> None:
+        if self._torn_patients:
+            raise CallError(
+                f"{len(self._torn_patients):,} patient(s) are in two splits by the source's own `split`: "
+                "give every row of a patient one split, or leave the split out to have patients split by hash"
+            )
+        if self._shared_studies:
+            raise CallError(
+                f"{len(self._shared_studies):,} study id(s) belong to more than one patient: "
+                "make study ids unique over the whole source"
+            )
+
+    def card(self) -> dict[str, Any]:
+        """Totals, counts per split, and the content hash: equal for equal rows in equal order."""
+        studies = Counter(self._split_of[patient] for patient in self._patient_of.values())
+        patients = Counter(self._split_of.values())
+        splits = {
+            split: {
+                "images": self._images[split],
+                "studies": studies[split],
+                "patients": patients[split],
+                "findings": self._finding_counts(split),
+            }
+            for split in sorted(self._images, key=_split_order)
+        }
+        totals = {"images": self.images, "studies": len(self._patient_of), "patients": len(self._split_of)}
+        return {"findings": list(self.findings), **totals, "splits": splits, "sha256": self._hash.hexdigest()}
+
+    def _count(self, row: dict[str, Any]) -> None:
+        unknown = (row["labels"].keys() | row["mask"].keys() | row["boxes"].keys()) - set(self.findings)
+        assert not unknown, f"{len(unknown)} findings of a study are not in the corpus's list"
+        self.images += 1
+        self._images[row["split"]] += 1
+        counts = self._labels.setdefault(row["split"], Counter())
+        counts.update(row["labels"].items())
+        self._hash.update(_digest(row))
+
+    def _finding_counts(self, split: str) -> dict[str, dict[str, int]]:
+        counts = self._labels[split]
+        return {
+            finding: {name: counts[finding, state] for state, name in _STATES.items()}
+            for finding in self.findings
+        }
+
+
+def _rows(study: Study, split: str) -> Iterator[dict[str, Any]]:
+    for image in study.images:
+        yield {
+            "study_id": study.study_id,
+            "patient_id": study.patient_id,
+            "split": split,
+            "image": image.image,
+            "view": image.view,
+            "sex": study.sex,
+            "age": study.age,
+            "date": study.date,
+            "text": study.text,
+            "findings": study.findings,
+            "impression": study.impression,
+            "labels": dict(study.labels),
+            "boxes": {finding: list(box) for finding, box in image.boxes.items()},
+            "mask": dict(image.masks),
+            "source": study.source,
+        }
+
+
+def _digest(row: dict[str, Any]) -> bytes:
+    files = [row["image"], *(row["mask"][finding] for finding in sorted(row["mask"]))]
+    rest = {name: value for name, value in row.items() if name != "image"} | {"mask": sorted(row["mask"])}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True, default=str).encode())
+    for file in files:
+        digest.update(hashlib.sha256(file).digest())
+    return digest.digest()
+
+
+def _split_order(split: str) -> tuple[int, str]:
+    order = ("train", "val", "test")
+    return (order.index(split) if split in order else len(order), split)

@@ -1,0 +1,45 @@
+"""AdamW, the precision of a device, and one optimizer step."""
+
+from typing import Any, Literal, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from medistill.errors import CallError
+
+Precision = Literal["auto", "32", "bf16", "fp16"]
+
+
+def make_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW with no decay on norms, biases and the scale (everything with fewer than two axes)."""
+    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+    others = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-6)
+
+
+def make_fabric(precision: Precision) -> Fabric:
+    """Fabric on the best device there is, in the precision asked for."""
+    return Fabric(accelerator="auto", devices=1, precision=cast(Any, _plugin_name(precision)))
+
+
+def take_step(fabric: Fabric, model: nn.Module, optimizer: Any, clip_norm: float) -> bool:
+    """Clip, apply and clear the gradient; False if the fp16 scaler skipped the step."""
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    fabric.clip_gradients(model, optimizer, max_norm=clip_norm, error_if_nonfinite=False)
+    before = scaler.get_scale() if scaler else 0.0
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return scaler is None or scaler.get_scale() >= before
+
+
+def _plugin_name(precision: Precision) -> str:
+    """Fabric's name for it; `auto` is float32 on a CPU, bf16 on a card that has it, else fp16."""
+    if precision == "auto":
+        if not torch.cuda.is_available():
+            return "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    if precision == "fp16" and not torch.cuda.is_available():
+        raise CallError("precision fp16 needs a CUDA card, none was found; use --precision auto")
+    return {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[precision]

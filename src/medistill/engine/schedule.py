@@ -1,0 +1,21 @@
+"""What changes as a run goes on, as pure functions of how far it is."""
+
+import math
+
+
+def lr_factor(step: int, steps: int, warmup: float) -> float:
+    """Share of the peak learning rate at optimizer step `step` of `steps`: linear warm-up, cosine to 0."""
+    warm = warmup * steps
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    return (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1))) / 2
+
+
+def alpha_at(epoch: float, alpha: float, ramp: float) -> float:
+    """Share of the teacher's similarities in the targets, rising from 0 over the first `ramp` epochs."""
+    return alpha * min(1.0, epoch / ramp) if ramp > 0 else alpha
+
+
+def steps_in_window(pairs: int, micro: int, micro_per_step: int) -> int:
+    """Optimizer steps a window of that many pairs takes."""
+    return -(-pairs // (micro * micro_per_step))

@@ -1,0 +1,13 @@
+"""The two errors a user is meant to read, one line each."""
+
+
+class MedistillError(Exception):
+    """A check or a run failed; the command line prints the message and exits with status 1."""
+
+    status = 1
+
+
+class CallError(MedistillError):
+    """The call itself was wrong (a path, a column, a value); the command line exits with status 2."""
+
+    status = 2

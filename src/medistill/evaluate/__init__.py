@@ -1,0 +1,1 @@
+"""Figures by the field's protocols, each with its interval, and their page."""

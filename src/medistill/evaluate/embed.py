@@ -1,0 +1,128 @@
+"""Studies and prompts through a model, one image a study."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from medistill.data.report import normalized_text
+from medistill.evaluate.prompts import SIDES
+
+UNIT = "study, by its first frontal image (PA, AP or not stated), or its first image if none is frontal"
+_BATCH = 64
+_SIDEWAYS = "lateral"
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What evaluation asks of a model: unit rows without gradient, and the scale of its similarities."""
+
+    @property
+    def scale(self) -> Any: ...
+
+    def encode_images(self, images: Any) -> Any: ...
+
+    def encode_texts(self, texts: Any) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Studies:
+    """The studies of a split in the order of their ids, whatever the order of the rows."""
+
+    rows: Int[np.ndarray, " n"]
+    """The row whose image stands for each study."""
+    study_ids: tuple[str, ...]
+    patient_ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    labels: Float32[np.ndarray, "n f"]
+    """1 present, 0 absent, -1 uncertain, NaN not stated."""
+
+    def __len__(self) -> int:
+        return len(self.study_ids)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """The distinct reports of some studies: one text for all that read the same when normalized."""
+
+    texts: tuple[str, ...]
+    text_of: Int[np.ndarray, " n"]
+    """The gallery text of each study."""
+
+
+def studies_of(rows: Any) -> Studies:
+    """One entry a study from `data.corpus.Rows`."""
+    first: dict[str, int] = {}
+    frontal: dict[str, int] = {}
+    for row, (study, view) in enumerate(zip(rows.study_ids, rows.views, strict=True)):
+        first.setdefault(study, row)
+        if view is None or view.casefold() != _SIDEWAYS:
+            frontal.setdefault(study, row)
+    ids = sorted(first)
+    chosen = np.array([frontal.get(study, first[study]) for study in ids], dtype=np.int64)
+    patients, texts = rows.patient_ids, rows.texts
+    return Studies(
+        rows=chosen,
+        study_ids=tuple(ids),
+        patient_ids=tuple(patients[row] for row in chosen),
+        texts=tuple(texts[row] for row in chosen),
+        labels=np.asarray(rows.labels, dtype=np.float32)[chosen],
+    )
+
+
+def gallery_of(texts: Sequence[str]) -> Gallery:
+    """The distinct texts in order of first appearance."""
+    place: dict[str, int] = {}
+    distinct: list[str] = []
+    text_of: list[int] = []
+    for text in texts:
+        key = normalized_text(text)
+        if key not in place:
+            place[key] = len(distinct)
+            distinct.append(text)
+        text_of.append(place[key])
+    return Gallery(texts=tuple(distinct), text_of=np.array(text_of, dtype=np.int64))
+
+
+def embed_images(
+    model: Encoder,
+    rows: Any,
+    chosen: Sequence[int] | np.ndarray,
+    on_done: Callable[[int], None] | None = None,
+) -> Float32[np.ndarray, "n d"]:
+    """The embeddings of these rows' images, a batch at a time; `on_done` hears how many each batch held."""
+    parts: list[np.ndarray] = []
+    for start in range(0, len(chosen), _BATCH):
+        images = [rows.image(int(row)) for row in chosen[start : start + _BATCH]]
+        parts.append(as_array(model.encode_images(images)))
+        if on_done:
+            on_done(len(images))
+    return np.concatenate(parts)
+
+
+def embed_texts(model: Encoder, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+    """The embeddings of these texts, a batch at a time."""
+    starts = range(0, len(texts), _BATCH)
+    return np.concatenate(
+        [as_array(model.encode_texts(list(texts[start : start + _BATCH]))) for start in starts]
+    )
+
+
+def embed_prompts(
+    model: Encoder, prompts: Mapping[str, Mapping[str, Sequence[str]]]
+) -> tuple[Float32[np.ndarray, "f d"], Float32[np.ndarray, "f d"]]:
+    """Each finding's positive and negative side: the mean of its prompts' embeddings, made unit."""
+    texts = [text for sides in prompts.values() for side in SIDES for text in sides[side]]
+    lengths = [len(sides[side]) for sides in prompts.values() for side in SIDES]
+    embedded = embed_texts(model, texts)
+    means = np.stack([part.mean(axis=0) for part in np.split(embedded, np.cumsum(lengths)[:-1])])
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    return means[0::2], means[1::2]
+
+
+def as_array(embedding: Any) -> Float32[np.ndarray, "n d"]:
+    """A tensor or array as float32 on the host."""
+    array = embedding.detach().cpu().float().numpy() if hasattr(embedding, "detach") else embedding
+    return np.asarray(array, dtype=np.float32)

@@ -1,0 +1,60 @@
+"""The page's cases: images with the reports nearest to them."""
+
+import base64
+import io
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from medistill.evaluate.evaluation import Evaluation, Example
+from medistill.evaluate.markup import Html, tag
+
+_LARGEST = 256
+"""Pixels along an image's longer side."""
+WITHHELD = (
+    "Images and report texts are left out of this page, because the corpus is not made of phantoms. "
+    "medistill evaluate --with-cases adds six images of this split, their reports, and the three reports "
+    "nearest to each: do that only where whoever opens the page may see them."
+)
+
+
+def cases_section(evaluation: Evaluation, *, shown: bool) -> Html | None:
+    """The examples, or a word on why they are not here."""
+    if not evaluation.examples:
+        return None
+    note = (
+        "Drawn at random from the studies whose report is theirs alone: the three reports nearest to each "
+        f"image among {evaluation.protocol['n_distinct_reports']:,} distinct ones, with their rank; the "
+        "study's own report is marked, and added where it is not among them."
+    )
+    cases = [_case(number, example) for number, example in enumerate(evaluation.examples, 1)] if shown else []
+    return tag(
+        "section",
+        tag("h2", "Images and their nearest reports", id="cases"),
+        tag("p", note if shown else WITHHELD, class_="note"),
+        tag("div", cases, class_="cases") if cases else None,
+        aria_labelledby="cases",
+    )
+
+
+def _case(number: int, example: Example) -> Html:
+    shown = list(enumerate(example.nearest, start=1))
+    if example.own_rank > len(shown):
+        shown.append((example.own_rank, example.own))
+    picture = tag("img", src=_data_url(example.image), alt=f"Image {number} of this split")
+    reports = [_report(place, text, own=place == example.own_rank) for place, text in shown]
+    return tag("article", tag("div", picture, class_="film"), tag("ol", reports), class_="case")
+
+
+def _report(place: int, text: str, *, own: bool) -> Html:
+    label = f"{place} · ✓ the study's own report" if own else f"{place}"
+    return tag("li", tag("span", label, class_="rank"), tag("p", text), class_="own" if own else None)
+
+
+def _data_url(image: UInt8[np.ndarray, "h w"]) -> str:
+    picture = Image.fromarray(image)
+    picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,209 @@
+"""The page's figures: all of them, by finding, and as ROC curves."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from medistill.evaluate.chart import range_axis, range_plot, roc_plot
+from medistill.evaluate.evaluation import Evaluation
+from medistill.evaluate.interval import Entry, Metrics
+from medistill.evaluate.markup import Html, joined, tag
+
+_TASKS = {
+    "zero_shot": "Zero-shot: findings from prompts alone",
+    "few_shot": "Few-shot: a linear probe on k positive and k negative patients",
+    "retrieval": "Retrieval: images and reports of the whole split",
+}
+_NAMES = {
+    "auroc_macro": "AUROC, macro",
+    "ap_macro": "Average precision, macro",
+    "accuracy": "Accuracy, mean of findings",
+    "f1_macro": "F1, macro",
+    "ece": "Calibration error (lower is better)",
+    "brier": "Brier score (lower is better)",
+    "auroc_macro@1": "AUROC, macro, 1 shot",
+    "auroc_macro@4": "AUROC, macro, 4 shots",
+    "auroc_macro@16": "AUROC, macro, 16 shots",
+    "i2t_r@1": "Image to report, recall@1",
+    "i2t_r@5": "Image to report, recall@5",
+    "i2t_r@10": "Image to report, recall@10",
+    "i2t_r@10_unique": "… of reports that belong to one study",
+    "chance_r@10": "Recall@10 by chance",
+    "t2i_r@1": "Report to image, recall@1",
+    "t2i_r@5": "Report to image, recall@5",
+    "t2i_r@10": "Report to image, recall@10",
+    "i2t_p@5": "Precision@5, same findings",
+    "i2t_p@10": "Precision@10, same findings",
+    "i2t_p@100": "Precision@100, same findings",
+    "rsum": "Sum of the six recalls (of 6)",
+    "i2t_median_rank": "Median rank of the own report",
+    "i2t_mean_rank": "Mean rank of the own report",
+}
+_UNIT = (0.0, 1.0)
+_UNBOUNDED = {"rsum", "i2t_median_rank", "i2t_mean_rank"}
+
+
+def figures_section(metrics: Mapping[str, Metrics]) -> Html:
+    """Every figure but those of single findings, with a forest plot."""
+    groups = [_group(task, metrics[task]) for task in _ordered(metrics, list(_TASKS))]
+    head = tag(
+        "tr",
+        tag("th", "Figure", scope="col"),
+        tag(
+            "th",
+            range_axis(_UNIT, (0.0, 0.25, 0.5, 0.75, 1.0)),
+            class_="plot",
+            scope="col",
+            aria_label="plot",
+        ),
+        tag("th", "Value", class_="number", scope="col"),
+        tag("th", "95 % interval", class_="number wide", scope="col"),
+        tag("th", "Images", class_="number wide", scope="col"),
+        tag("th", "Patients", class_="number wide", scope="col"),
+    )
+    return tag(
+        "section",
+        tag("h2", "Figures", id="figures"),
+        tag(
+            "p", "A dot on its 95 % interval; the dashed mark is chance where chance is known.", class_="note"
+        ),
+        tag("div", tag("table", tag("thead", head), groups), class_="card"),
+        aria_labelledby="figures",
+    )
+
+
+def _group(task: str, entries: Metrics) -> Html:
+    title = tag("tr", tag("th", _TASKS.get(task, task), colspan=6, scope="colgroup"), class_="group")
+    names = [name for name in _ordered(entries, list(_NAMES)) if not name.startswith("auroc/")]
+    return tag("tbody", title, [_figure_row(name, entries[name], _chance(name, entries)) for name in names])
+
+
+def _figure_row(name: str, entry: Entry, chance: float | None) -> Html:
+    shown = tag("th", _NAMES.get(name, name), scope="row")
+    if entry["value"] is None:
+        reason = tag("td", f"not defined: {entry.get('reason', '')}", colspan=3, class_="quiet")
+        return tag("tr", shown, reason, _counts(entry))
+    plot = None if name in _UNBOUNDED else _plot(entry, _UNIT, chance)
+    value, interval = in_words(entry)
+    return tag(
+        "tr",
+        shown,
+        tag("td", plot, class_="plot"),
+        tag("td", value, tag("span", interval, class_="under"), class_="number value"),
+        tag("td", interval, class_="number quiet wide"),
+        _counts(entry),
+    )
+
+
+def _counts(entry: Entry) -> Html:
+    cells = (f"{entry[n]:,}" for n in ("n_images", "n_patients"))
+    return joined([tag("td", cell, class_="number quiet wide") for cell in cells])
+
+
+def _chance(name: str, entries: Metrics) -> float | None:
+    if name.startswith("auroc"):
+        return 0.5
+    chance = entries.get("chance_r@10", {}).get("value")
+    return float(chance) if chance is not None and name.startswith("i2t_r@10") else None
+
+
+def findings_section(evaluation: Evaluation) -> Html | None:
+    """AUROC of each finding with its interval, best first."""
+    entries = evaluation.metrics.get("zero_shot", {})
+    findings = {n.partition("/")[2]: e for n, e in entries.items() if n.startswith("auroc/")}
+    if not findings:
+        return None
+    domain = _domain(findings)
+    marks = [round(domain[0] + 0.1 * i, 1) for i in range(round((domain[1] - domain[0]) * 10) + 1)]
+    marks = marks if len(marks) <= 7 else marks[::2] if len(marks) % 2 else [domain[0], 0.5, 1.0]
+    head = tag(
+        "tr",
+        tag("th", "Finding", scope="col"),
+        tag("th", range_axis(domain, marks), class_="plot", scope="col", aria_label="plot"),
+        tag("th", "AUROC", class_="number", scope="col"),
+        tag("th", "95 % interval", class_="number wide", scope="col"),
+        tag("th", "Present", class_="number wide", scope="col"),
+        tag("th", "Absent", class_="number wide", scope="col"),
+    )
+    order = sorted(findings, key=lambda name: (-float(findings[name]["value"] or 0), name))
+    rows = [
+        _finding_row(name, findings[name], evaluation.protocol["findings"][name], domain) for name in order
+    ]
+    note = "Zero-shot AUROC from the prompts listed below, best first; the dashed mark is chance."
+    return tag(
+        "section",
+        tag("h2", "By finding", id="findings"),
+        tag("p", note, class_="note"),
+        tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="card"),
+        aria_labelledby="findings",
+    )
+
+
+def _finding_row(name: str, entry: Entry, about: Mapping[str, Any], domain: tuple[float, float]) -> Html:
+    shown = tag("th", name, scope="row")
+    counts = joined(
+        [tag("td", f"{about[side]:,}", class_="number quiet wide") for side in ("positive", "negative")]
+    )
+    if entry["value"] is None:
+        reason = tag("td", f"not defined: {entry.get('reason', '')}", colspan=3, class_="quiet")
+        return tag("tr", shown, reason, counts)
+    value, interval = in_words(entry)
+    return tag(
+        "tr",
+        shown,
+        tag("td", _plot(entry, domain, 0.5), class_="plot"),
+        tag("td", value, tag("span", interval, class_="under"), class_="number value"),
+        tag("td", interval, class_="number quiet wide"),
+        counts,
+    )
+
+
+def curves_section(evaluation: Evaluation) -> Html | None:
+    """A small ROC plot a finding."""
+    if not evaluation.curves:
+        return None
+    entries = evaluation.metrics["zero_shot"]
+    plots: list[Html] = []
+    for name, (false, true) in evaluation.curves.items():
+        value, interval = in_words(entries[f"auroc/{name}"])
+        label = f"ROC curve of {name}: AUROC {value}, 95 % interval {interval}"
+        caption = tag("figcaption", name, tag("br"), tag("span", value, class_="value"))
+        plots.append(tag("figure", roc_plot(false.tolist(), true.tolist(), label), caption))
+    note = "Across: share of the absent called present. Up: share of the present found. Dashed: chance."
+    return tag(
+        "section",
+        tag("h2", "ROC curves", id="curves"),
+        tag("p", note, class_="note"),
+        tag("div", plots, class_="rocs"),
+        aria_labelledby="curves",
+    )
+
+
+def in_words(entry: Entry) -> tuple[str, str]:
+    """The value and its interval as shown; a dash where there is none."""
+    value, low, high = (entry[part] for part in ("value", "low", "high"))
+    if value is None:
+        return "-", "-"
+    digits = 1 if max(abs(float(v)) for v in (value, high) if v is not None) >= 10 else 3
+    interval = (
+        f"{float(low):.{digits}f} to {float(high):.{digits}f}"
+        if low is not None and high is not None
+        else "-"
+    )
+    return f"{float(value):.{digits}f}", interval
+
+
+def _plot(entry: Entry, domain: tuple[float, float], mark: float | None) -> Html:
+    value, low, high = (None if entry[p] is None else float(str(entry[p])) for p in ("value", "low", "high"))
+    return range_plot(value or 0.0, low, high, domain=domain, mark=mark)
+
+
+def _domain(entries: Mapping[str, Entry]) -> tuple[float, float]:
+    """From the tenth below the lowest interval, and at most .4, so that chance is always in sight."""
+    lows = [float(e["low"]) for e in entries.values() if e["low"] is not None]
+    return max(0.0, math.floor(10 * min([0.5, *lows]) - 1e-9) / 10), 1.0
+
+
+def _ordered(names: Mapping[str, object], first: list[str]) -> list[str]:
+    """Known names in the page's order, then the rest."""
+    return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))

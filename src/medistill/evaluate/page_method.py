@@ -1,0 +1,84 @@
+"""The page's account of how its figures came about."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medistill.evaluate.markup import Html, joined, tag
+
+
+def method_section(protocol: Mapping[str, Any]) -> Html:
+    """Unit, counts, rules, hashes, prompts, and the command to repeat it."""
+    return tag(
+        "section",
+        tag("h2", "How this was measured", id="method", style="margin-bottom: 12px"),
+        tag(
+            "dl",
+            [joined(tag("dt", name), tag("dd", text)) for name, text in _facts(protocol)],
+            class_="facts",
+        ),
+        tag("h3", "To repeat it"),
+        tag("pre", tag("code", _command(protocol))),
+        _prompts(protocol["prompts"], protocol["findings"]) if protocol["prompts"] else None,
+        aria_labelledby="method",
+    )
+
+
+def _facts(p: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("Split", f"{p['split']}: {p['n_images']:,} studies, {p['n_patients']:,} patients"),
+        ("Unit", p["unit"]),
+        (
+            "Intervals",
+            f"95 %, percentile, {p['resamples']:,} bootstrap resamples of patients, seed {p['seed']}",
+        ),
+        (
+            "Zero-shot",
+            "cosine to the finding's positive prompts less cosine to its negative ones; each side is the "
+            "mean of its prompts' unit embeddings, made unit again. Studies labeled 1 or 0 count; "
+            "uncertain and unstated do not. A finding without both classes is left out of the means.",
+        ),
+        ("Probabilities", p["calibration"]),
+        (
+            "Few-shot",
+            f"for each finding, {p['few_shot_draws']} draws of k positive and k negative patients from "
+            "train, one study each; logistic regression on frozen image embeddings, C cross-validated "
+            "inside the draw from 4 shots on. The interval resamples draws and patients.",
+        ),
+        (
+            "Retrieval",
+            f"{p['n_distinct_reports']:,} distinct reports (those equal when normalized are one); the "
+            "gallery stays fixed while queries are resampled. What ties with the right answer is "
+            "ranked before it. Precision: a report is relevant if it shares a finding with the study, or if "
+            "both are normal.",
+        ),
+        ("Model", f"SHA-256 {p['model_sha256']}" if p["model_sha256"] else "without a hash"),
+        ("Corpus", f"SHA-256 {p['corpus_sha256']}"),
+    ]
+
+
+def _command(p: Mapping[str, Any]) -> str:
+    given = " --prompts PROMPTS" if p["prompts_given"] else ""
+    return f"medistill evaluate MODEL --data CORPUS --split {p['split']}{given} --out DIR"
+
+
+def _prompts(
+    prompts: Mapping[str, Mapping[str, Sequence[str]]], about: Mapping[str, Mapping[str, Any]]
+) -> Html:
+    head = tag(
+        "tr",
+        [tag("th", name, scope="col") for name in ("Finding", "Present", "Absent")],
+        tag("th", "Threshold", scope="col", class_="number wide"),
+    )
+    rows = [
+        tag(
+            "tr",
+            tag("th", finding, scope="row"),
+            [tag("td", tag("ul", [tag("li", text) for text in sides[s]])) for s in ("positive", "negative")],
+            tag("td", f"{about[finding]['threshold']:.3f}", class_="number quiet wide"),
+        )
+        for finding, sides in prompts.items()
+    ]
+    table = tag("table", tag("thead", head), tag("tbody", rows))
+    return tag(
+        "div", tag("h3", "Prompts", style="margin-top: 26px"), tag("div", table, class_="card prompts")
+    )

@@ -1,0 +1,1 @@
+"""The dual encoder, its towers, its tokenizer and its slow copy."""

@@ -1,0 +1,48 @@
+"""The slow copy of the model: an exponential moving average."""
+
+import copy
+import math
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def make_teacher(student: Module) -> Module:
+    """A float32 copy in eval mode without gradients; bf16 weights would not move at momentum .999."""
+    teacher = copy.deepcopy(student).float() if _narrow(student) else copy.deepcopy(student)
+    return teacher.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """teacher = momentum * teacher + (1 - momentum) * student; integer buffers are copied."""
+    mine, theirs = _tensors(teacher), _tensors(student)
+    floating = [(t, s) for t, s in zip(mine, theirs, strict=True) if t.is_floating_point()]
+    slow, fast = [t for t, _ in floating], [s.to(t.dtype) for t, s in floating]
+    torch._foreach_lerp_(slow, fast, 1 - momentum)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+    for t, s in zip(mine, theirs, strict=True):
+        if not t.is_floating_point():
+            t.copy_(s)
+
+
+def momentum_at(progress: float, start: float, end: float) -> float:
+    """Momentum at `progress` 0..1 of the run: a half cosine from `start` to `end` (as in BYOL)."""
+    return end - (end - start) * (math.cos(math.pi * progress) + 1) / 2
+
+
+def half_life(momentum: float, pairs_per_step: int) -> float:
+    """Pairs after which half of the teacher has been replaced; infinite for one that does not move."""
+    if momentum in (0, 1):
+        return math.inf if momentum else 0.0
+    return math.log(0.5) / math.log(momentum) * pairs_per_step
+
+
+def _tensors(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _narrow(module: nn.Module) -> bool:
+    return any(p.dtype in (torch.bfloat16, torch.float16) for p in module.parameters())

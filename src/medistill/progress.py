@@ -1,0 +1,70 @@
+"""Progress bars with time left, on standard error."""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+console = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def progress_bar(title: str, total: int | None, unit: str) -> Generator[Callable[[int], None]]:
+    """A bar that is moved by calling what is yielded with the number done so far."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    with _progress(*columns, TimeRemainingColumn()) as progress:
+        task = progress.add_task(title, total=total)
+
+        def on_progress(done: int) -> None:
+            progress.update(task, completed=done)
+
+        yield on_progress
+
+
+@contextmanager
+def training_bar() -> Generator[Callable[[Mapping[str, float]], None]]:
+    """A bar fed by the training loop: loss, pairs per second, time left."""
+    speed = TextColumn("{task.fields[speed]:>6} pairs/s  loss {task.fields[loss]}")
+    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), speed)
+    with _progress(*columns, TimeRemainingColumn()) as progress:
+        task = progress.add_task("training", total=None, loss="", speed="")
+
+        def watch(event: Mapping[str, float]) -> None:
+            speed = progress.tasks[0].speed
+            progress.update(
+                task,
+                total=event["pairs_in_all"],
+                completed=event["pairs"],
+                loss=f"{event['loss']:.3f}",
+                speed=f"{speed:.0f}" if speed else "",
+            )
+
+        yield watch
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
+    return Progress(*columns, console=console, speed_estimate_period=60)
+
+
+@contextmanager
+def stages() -> Generator[Callable[[str, int, int], None]]:
+    """A bar for each stage, moved by calling what is yielded with (stage, done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with _progress(*columns, TimeRemainingColumn()) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done)
+
+        yield on_progress

@@ -1,0 +1,202 @@
+"""Everything a run depends on, as frozen dataclasses and ready recipes."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from medistill.errors import CallError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """One tower: a transformers architecture, started at random or from saved weights."""
+
+    type: str
+    """Model type as transformers names it (resnet, vit, bert, ...); used for a random start."""
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Fields of that type's transformers config; what is not named keeps its default."""
+    pretrained: str = ""
+    """Folder or hub name to take architecture and weights from instead. Only a hub name reads the network."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """`mean` over image places or text tokens (no padding, no image class token); `cls`: the class token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What to train, on what, and how."""
+
+    name: str
+    """Name of the ready recipe this one started from."""
+
+    image: Encoder
+    text: Encoder
+    dim: int = 128
+    """Width of the shared space."""
+    size: int = 64
+    """Side of the square the image is letterboxed to, in pixels."""
+    channels: Literal[1, 3] = 1
+    """Grey channels the image tower takes; 3 repeats the one there is."""
+    mean: float = 0.5
+    """Subtracted from pixels in 0..1."""
+    std: float = 0.25
+    """Pixels are divided by it after the mean is subtracted."""
+    max_tokens: int = 96
+    """Reports are cut to this many tokens."""
+    vocabulary: int = 2000
+    """Most entries of the vocabulary trained on the reports; unused with a pretrained text tower."""
+    min_patients: int = 20
+    """Patients whose reports must hold a word for it to enter the vocabulary: a rare one may be a name."""
+    augment: bool = True
+    """Small random shift, rotation, scale and exposure; never a flip."""
+
+    objective: Literal["msd", "clip"] = "msd"
+    """`msd`: momentum self-distillation over the window. `clip`: in-batch InfoNCE, a step per micro-batch."""
+    window: int = 256
+    """Pairs whose teacher keys each query is compared with: the effective batch."""
+    micro_batch: int = 16
+    """Pairs whose activations are in memory at once."""
+    micro_per_step: int = 1
+    """Micro-batches per optimizer step; window / micro_batch is plain gradient accumulation."""
+    alpha: float = 0.2
+    """Share of the teacher's similarities in the targets, 0..1."""
+    alpha_ramp: float = 1.0
+    """Epochs over which alpha rises from 0."""
+    live_share: float = 0.3
+    """Weight of the in-batch loss on live embeddings, 0..1; a softmax of its own beside the window's."""
+    momentum: float = 0.9
+    """The teacher keeps this much of itself at each optimizer step, at the start of the run."""
+    momentum_end: float = 0.99
+    """The same at the end of the run, reached by a cosine."""
+    queue: int = 0
+    """Keys of earlier windows that are kept, per modality."""
+    queue_warmup: float = 1.0
+    """Epochs before the queue is used: keys of a teacher that still moves fast destroy training."""
+    queue_max_age: int = 50
+    """Windows after which a queued key is dropped."""
+    deliver: Literal["teacher", "student"] = "teacher"
+    """Which of the two is validated and saved as the run's model; `clip` has a student only."""
+
+    epochs: int = 8
+    lr: float = 1e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 0.05
+    """Not applied to norms, biases and the scale."""
+    warmup: float = 0.1
+    """Share of the run over which the learning rate rises from 0; a cosine to 0 follows."""
+    clip_norm: float = 1.0
+    """Gradient norm above which a step is scaled down."""
+    scale: float = 14.3
+    """Similarities are multiplied by it at the start (1 / 0.07); learned, kept within 1..100."""
+    seed: int = 0
+
+    precision: Literal["auto", "32", "bf16", "fp16"] = "auto"
+    """`auto`: float32 on a CPU, bf16 on a card that has it, else fp16. Losses are float32 always."""
+    workers: int = 0
+    """Processes that decode images; 0 decodes in the training process. May change on resume."""
+    log_every: int = 10
+    """Windows between lines of metrics.jsonl. May change on resume."""
+    validate_every: float = 1.0
+    """Epochs between validations."""
+    validation_pairs: int = 1000
+    """Most validation pairs used during training."""
+    checkpoint_seconds: float = 300.0
+    """Longest time between checkpoints; one is written at each validation too. May change on resume."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+FREE_ON_RESUME = ("workers", "log_every", "checkpoint_seconds")
+"""Fields that do not touch the weights."""
+
+
+def _check(recipe: Recipe) -> None:
+    """CallError for a value no run can use, naming the field."""
+    for name in (
+        "window",
+        "micro_batch",
+        "micro_per_step",
+        "dim",
+        "size",
+        "epochs",
+        "max_tokens",
+        "log_every",
+    ):
+        if getattr(recipe, name) < 1:
+            raise CallError(f"{name} is {getattr(recipe, name)}; it must be at least 1")
+    for name in ("alpha", "live_share", "momentum", "momentum_end", "warmup"):
+        if not 0 <= getattr(recipe, name) <= 1:
+            raise CallError(f"{name} is {getattr(recipe, name)}; it must lie in 0..1")
+    for name in ("lr", "std", "scale", "validate_every", "clip_norm"):
+        if getattr(recipe, name) <= 0:
+            raise CallError(f"{name} is {getattr(recipe, name)}; it must be above 0")
+    if recipe.micro_batch > recipe.window:
+        raise CallError(f"micro_batch {recipe.micro_batch} is larger than window {recipe.window}")
+    if recipe.micro_per_step > -(-recipe.window // recipe.micro_batch):
+        most = -(-recipe.window // recipe.micro_batch)
+        raise CallError(f"micro_per_step is {recipe.micro_per_step}; a window has {most} micro-batches")
+
+
+def to_config(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain JSON values."""
+    return dataclasses.asdict(recipe)
+
+
+def from_config(config: Mapping[str, Any]) -> Recipe:
+    """The inverse of `to_config`; CallError for a field this version does not know or lacks."""
+    known = {f.name for f in dataclasses.fields(Recipe)}
+    if set(config) != known:
+        odd = sorted(set(config) ^ known)
+        raise CallError(f"config.json has other fields than this version's recipe ({', '.join(odd[:5])})")
+    values: dict[str, Any] = dict(config)
+    for tower in ("image", "text"):
+        values[tower] = Encoder(**config[tower])
+    return Recipe(**values)
+
+
+def read_config(path: Path) -> Recipe:
+    """The resolved recipe of a run folder's config.json."""
+    return from_config(json.loads(path.read_text()))
+
+
+def differing_fields(old: Recipe, new: Recipe) -> list[str]:
+    """Fields, but those free to change, in which two recipes would train other weights."""
+    before, after = to_config(old), to_config(new)
+    return [name for name in before if before[name] != after[name] and name not in FREE_ON_RESUME]
+
+
+def _small_resnet() -> Encoder:
+    """1.2 M parameters at widths 32..256, one block a stage; GroupNorm takes the place of BatchNorm."""
+    widths = {"embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 1, 1]}
+    return Encoder(type="resnet", config={**widths, "layer_type": "basic"})
+
+
+def _small_bert() -> Encoder:
+    """0.5 M parameters: 2 layers of width 128."""
+    shape = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
+    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return Encoder(type="bert", config={**shape, **dropout})
+
+
+def quickstart() -> Recipe:
+    """About a minute on two CPU cores: 64-pixel phantoms, 1.7 M parameters."""
+    return Recipe(name="quickstart", image=_small_resnet(), text=_small_bert(), epochs=3, augment=False)
+
+
+def small() -> Recipe:
+    """Some minutes on two CPU cores for a few thousand pairs: the towers of `quickstart` at 96 pixels."""
+    return Recipe(name="small", image=_small_resnet(), text=_small_bert(), size=96, epochs=20)
+
+
+RECIPES: Mapping[str, Callable[[], Recipe]] = {f.__name__: f for f in (quickstart, small)}
+"""Ready recipes by name."""
+
+
+def ready_recipe(name: str) -> Recipe:
+    """The ready recipe of that name; CallError lists the names there are."""
+    if name not in RECIPES:
+        raise CallError(f"no recipe is called {name!r}; ready recipes: {', '.join(RECIPES)}")
+    return RECIPES[name]()

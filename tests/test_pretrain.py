@@ -1,0 +1,263 @@
+"""Whole runs: the same weights twice, after a kill, after a stop."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import medistill
+from medistill.engine.checkpoint import load_checkpoint
+from medistill.engine.track import read_track
+from medistill.errors import CallError, MedistillError
+from medistill.pretrain import pretrain
+from medistill.recipe import Encoder, to_config
+from tests.conftest import tiny_model, tiny_recipe
+
+DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+
+
+def hard_recipe(**changes):
+    """All that must survive a resume: dropout, augmentation, a queue, a short last window."""
+    bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    text = Encoder(type="bert", config={**bert, **DROPOUT})
+    values = {"text": text, "augment": True, "queue": 12, "queue_warmup": 1.0, "window": 12, "micro_batch": 5}
+    return tiny_recipe(**{**values, "epochs": 3, "checkpoint_seconds": 0.0, "log_every": 1, **changes})
+
+
+def silent(event) -> None:
+    """Watch nothing."""
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """Student, teacher and delivered model at the end of a run."""
+    state = load_checkpoint(run / "checkpoints")
+    delivered = load_file(run / "model" / "model.safetensors")
+    parts = {"student": state["student"], "delivered": delivered}
+    if state["method"]:
+        parts["teacher"] = state["method"]["teacher"]
+    return {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+
+
+def assert_same_weights(run: Path, other: Path) -> None:
+    mine, theirs = weights(run), weights(other)
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_corpus, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    pretrain(hard_recipe(), tiny_corpus, run, watch=silent)
+    return run
+
+
+def test_a_run_folder_holds_what_the_design_says(uninterrupted):
+    names = {p.name for p in uninterrupted.iterdir()}
+    assert names == {"config.json", "metrics.jsonl", "checkpoints", "model"}
+    assert medistill.load(uninterrupted).dim == 8
+    lines = read_track(uninterrupted)
+    assert [line["pairs"] for line in lines if "loss" in line][-1] == 3 * 40
+    assert all(0 <= line["val/i2t_r@10"] <= 1 for line in lines if "val/loss" in line)
+
+
+def test_the_same_seed_gives_bitwise_the_same_weights(uninterrupted, tiny_corpus, tmp_path):
+    pretrain(hard_recipe(), tiny_corpus, tmp_path / "again", watch=silent)
+    assert_same_weights(uninterrupted, tmp_path / "again")
+
+
+def test_another_seed_gives_other_weights(uninterrupted, tiny_corpus, tmp_path):
+    pretrain(hard_recipe(seed=1), tiny_corpus, tmp_path / "other", watch=silent)
+    with pytest.raises(AssertionError):
+        assert_same_weights(uninterrupted, tmp_path / "other")
+
+
+class Interrupt(Exception):
+    """Stands in for whatever ends a process between two windows."""
+
+
+@pytest.mark.parametrize("windows", [1, 5, 8])
+def test_a_run_broken_off_goes_on_to_bitwise_the_same_weights(uninterrupted, tiny_corpus, tmp_path, windows):
+    seen = []
+
+    def break_off(event):
+        seen.append(event)
+        if len(seen) > windows:
+            raise Interrupt
+
+    run = tmp_path / "run"
+    with pytest.raises(Interrupt):
+        pretrain(hard_recipe(), tiny_corpus, run, watch=break_off)
+    torch.rand(7)
+    pretrain(hard_recipe(), tiny_corpus, run, watch=silent)
+    assert_same_weights(uninterrupted, run)
+    kept = [{k: v for k, v in line.items() if k != "pairs_per_second"} for line in read_track(run)]
+    whole = [{k: v for k, v in line.items() if k != "pairs_per_second"} for line in read_track(uninterrupted)]
+    assert kept == whole
+
+
+def test_workers_give_the_same_weights_and_may_change_on_resume(uninterrupted, tiny_corpus, tmp_path):
+    pretrain(hard_recipe(workers=1), tiny_corpus, tmp_path / "workers", watch=silent)
+    assert_same_weights(uninterrupted, tmp_path / "workers")
+
+
+def test_a_finished_run_trains_no_further(uninterrupted, tiny_corpus):
+    before = (uninterrupted / "metrics.jsonl").read_bytes()
+    pretrain(hard_recipe(), tiny_corpus, uninterrupted, watch=silent)
+    assert (uninterrupted / "metrics.jsonl").read_bytes() == before
+
+
+def test_clip_trains_and_resumes_too(tiny_corpus, tmp_path):
+    recipe = hard_recipe(objective="clip")
+    pretrain(recipe, tiny_corpus, tmp_path / "one", watch=silent)
+    pretrain(recipe, tiny_corpus, tmp_path / "two", watch=silent)
+    assert_same_weights(tmp_path / "one", tmp_path / "two")
+
+
+def test_a_run_of_another_recipe_is_refused_by_the_fields_that_differ(uninterrupted, tiny_corpus):
+    with pytest.raises(CallError, match=r"differs in alpha, lr"):
+        pretrain(hard_recipe(lr=2e-3, alpha=0.1), tiny_corpus, uninterrupted, watch=silent)
+
+
+def test_a_folder_with_other_files_is_not_taken_for_a_run(tiny_corpus, tmp_path):
+    (tmp_path / "thesis.txt").write_text("x")
+    with pytest.raises(CallError, match="holds no run"):
+        pretrain(hard_recipe(), tiny_corpus, tmp_path, watch=silent)
+
+
+def test_a_window_larger_than_the_corpus_names_the_largest(tiny_corpus, tmp_path):
+    with pytest.raises(CallError, match="largest window is 40"):
+        pretrain(tiny_recipe(window=41), tiny_corpus, tmp_path / "run", watch=silent)
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_never_reads_the_test_split(tiny_corpus, tmp_path, monkeypatch):
+    from medistill.data.corpus import Corpus
+
+    asked = []
+    split = Corpus.split
+
+    def spy(self, name):
+        asked.append(name)
+        return split(self, name)
+
+    monkeypatch.setattr(Corpus, "split", spy)
+    pretrain(tiny_recipe(epochs=1), tiny_corpus, tmp_path / "run", watch=silent)
+    assert set(asked) == {"train", "val"}
+
+
+def test_a_run_starts_from_another_model(tiny_corpus, tmp_path):
+    pretrain(tiny_recipe(epochs=1), tiny_corpus, tmp_path / "first", watch=silent)
+    recipe = tiny_recipe(epochs=1, lr=1e-12, deliver="student", momentum=1.0, momentum_end=1.0)
+    pretrain(recipe, tiny_corpus, tmp_path / "second", init=tmp_path / "first", watch=silent)
+    first, second = (load_file(tmp_path / r / "model" / "model.safetensors") for r in ("first", "second"))
+    torch.testing.assert_close(first, second, rtol=0, atol=1e-6)
+
+
+def test_a_model_of_another_size_cannot_start_a_run(tiny_corpus, tmp_path):
+    from medistill.model.dual import save_model
+
+    save_model(tiny_model(tiny_recipe(size=48)), tmp_path / "model")
+    with pytest.raises(CallError, match="--size 48"):
+        pretrain(tiny_recipe(), tiny_corpus, tmp_path / "run", init=tmp_path / "model", watch=silent)
+
+
+def test_a_hopeless_learning_rate_stops_with_a_reason(tiny_corpus, tmp_path):
+    recipe = tiny_recipe(lr=1e30, warmup=0.0, epochs=4, log_every=1)
+    with pytest.raises(MedistillError, match="lower --lr"):
+        pretrain(recipe, tiny_corpus, tmp_path / "run", watch=silent)
+
+
+RUN = """
+import json, sys, torch
+from pathlib import Path
+from medistill.pretrain import pretrain
+from medistill.recipe import from_config
+torch.set_num_threads(1)
+recipe, data, run = sys.argv[1:]
+pretrain(from_config(json.loads(recipe)), Path(data), Path(run), watch=lambda event: None)
+"""
+
+
+def process(recipe, corpus: Path, run: Path) -> subprocess.Popen:
+    arguments = [sys.executable, "-c", RUN, json.dumps(to_config(recipe)), str(corpus), str(run)]
+    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+
+
+def ended(child: subprocess.Popen) -> tuple[int, str]:
+    """Exit status and what was written to standard error."""
+    _, error = child.communicate(timeout=120)
+    return child.returncode, error
+
+
+def wait_for_checkpoint(run: Path, other_than: float = 0.0) -> None:
+    path = run / "checkpoints" / "last.pt"
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if path.is_file() and path.stat().st_mtime != other_than:
+            return
+        time.sleep(0.005)
+    raise AssertionError("no checkpoint within a minute")
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_to_bitwise_the_same_weights(tiny_corpus, tmp_path):
+    recipe = hard_recipe(epochs=40)
+    whole = tmp_path / "whole"
+    assert ended(process(recipe, tiny_corpus, whole))[0] == 0
+    run, killed = tmp_path / "run", 0
+    for pause in (0.0, 0.05, 0.3):
+        before = (run / "checkpoints" / "last.pt").stat().st_mtime if killed else 0.0
+        child = process(recipe, tiny_corpus, run)
+        wait_for_checkpoint(run, before)
+        time.sleep(pause)
+        child.kill()
+        killed += ended(child)[0] == -signal.SIGKILL
+    assert killed == 3
+    assert ended(process(recipe, tiny_corpus, run))[0] == 0
+    assert_same_weights(whole, run)
+
+
+@pytest.mark.slow
+def test_sigterm_finishes_the_window_saves_and_says_so(tiny_corpus, tmp_path):
+    recipe = hard_recipe(epochs=200, checkpoint_seconds=1e9, validate_every=100.0)
+    run = tmp_path / "run"
+    child = process(recipe, tiny_corpus, run)
+    while not read_track(run):
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGTERM)
+    status, error = ended(child)
+    assert status == 1
+    assert "run the same command again" in error
+    assert load_checkpoint(run / "checkpoints")["position"]["window"] > 0
+
+
+def test_every_field_of_a_recipe_survives_its_config_file():
+    from medistill.recipe import RECIPES, from_config
+
+    for make in RECIPES.values():
+        recipe = make()
+        assert from_config(json.loads(json.dumps(to_config(recipe)))) == recipe
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alpha": 1.5},
+        {"micro_batch": 9},
+        {"micro_per_step": 3},
+        {"epochs": 0},
+        {"lr": 0.0},
+        {"momentum": -0.1},
+    ],
+)
+def test_a_value_no_run_can_use_is_an_error_that_names_the_field(change):
+    with pytest.raises(CallError, match=next(iter(change))):
+        dataclasses.replace(tiny_recipe(), **change)
