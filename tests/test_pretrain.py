@@ -32,7 +32,7 @@ def hard_recipe(**changes):
     return tiny_recipe(**{**values, "epochs": 3, "checkpoint_seconds": 0.0, "log_every": 1, **changes})
 
 
-def silent(event) -> None:
+def silent(pairs, pairs_in_all, loss) -> None:
     """Watch nothing."""
 
 
@@ -79,7 +79,7 @@ def test_another_seed_gives_other_weights(uninterrupted, tiny_corpus, tmp_path):
         assert_same_weights(uninterrupted, tmp_path / "other")
 
 
-class Interrupt(Exception):
+class BrokenOff(Exception):  # noqa: N818
     """Stands in for whatever ends a process between two windows."""
 
 
@@ -87,13 +87,13 @@ class Interrupt(Exception):
 def test_a_run_broken_off_goes_on_to_bitwise_the_same_weights(uninterrupted, tiny_corpus, tmp_path, windows):
     seen = []
 
-    def break_off(event):
-        seen.append(event)
+    def break_off(pairs, pairs_in_all, loss):
+        seen.append(pairs)
         if len(seen) > windows:
-            raise Interrupt
+            raise BrokenOff
 
     run = tmp_path / "run"
-    with pytest.raises(Interrupt):
+    with pytest.raises(BrokenOff):
         pretrain(hard_recipe(), tiny_corpus, run, watch=break_off)
     torch.rand(7)
     pretrain(hard_recipe(), tiny_corpus, run, watch=silent)
@@ -182,7 +182,7 @@ from medistill.pretrain import pretrain
 from medistill.recipe import from_config
 torch.set_num_threads(1)
 recipe, data, run = sys.argv[1:]
-pretrain(from_config(json.loads(recipe)), Path(data), Path(run), watch=lambda event: None)
+pretrain(from_config(json.loads(recipe)), Path(data), Path(run), watch=lambda *event: None)
 """
 
 

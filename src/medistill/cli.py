@@ -37,7 +37,8 @@ def quickstart(*, out: Path = Path("quickstart"), json: bool = False) -> None:
     """
     from medistill.quickstart import quickstart as run
 
-    _report_figures(run(out), out / "evaluation", json)
+    run(out)
+    _report_figures(out / "evaluation", json)
 
 
 def prepare(
@@ -135,10 +136,10 @@ def evaluate(
     if with_cases:
         _say("page.html will hold images and report texts of the corpus: treat it as patient data")
     with stages() as on_progress:
-        metrics = evaluate_run(
+        evaluate_run(
             model, data, out, split=split, prompts=prompts, with_cases=with_cases, on_progress=on_progress
         )
-    _report_figures(metrics, out, json)
+    _report_figures(out, json)
 
 
 def _call_prepare(arguments: list[str]) -> None:
@@ -243,7 +244,10 @@ def _report_card(card: Mapping[str, Any], out: Path, as_json: bool) -> None:
     _say(f"corpus: {out}")
 
 
-def _report_figures(metrics: Mapping[str, Any], out: Path, as_json: bool) -> None:
+def _report_figures(out: Path, as_json: bool) -> None:
+    from medistill.evaluate.write import read_metrics
+
+    metrics = read_metrics(out)
     if as_json:
         _print_json(metrics)
     shown = {

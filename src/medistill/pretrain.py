@@ -1,4 +1,4 @@
-"""A run from corpus and recipe to run folder: joins data, model, engine and evaluation."""
+"""From corpus and recipe to a run folder."""
 
 import json
 import math
@@ -98,7 +98,7 @@ def make_validate(rows: Rows, *, most: int) -> Validate:
         texts = model.encode_texts(rows.texts)
         loss = symmetric_loss(images, texts, model.scale)
         retrieval = validation_metrics(images.numpy(), texts.numpy(), rows.texts, rows.study_ids)
-        return {**retrieval, "loss": loss, "n": len(rows)}
+        return {**retrieval, "loss": loss, "n": float(len(rows))}
 
     return validate
 

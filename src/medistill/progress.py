@@ -1,7 +1,8 @@
 """Progress bars with time left, on standard error."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -31,22 +32,17 @@ def progress_bar(title: str, total: int | None, unit: str) -> Generator[Callable
 
 
 @contextmanager
-def training_bar() -> Generator[Callable[[Mapping[str, float]], None]]:
+def training_bar() -> Generator[Callable[[int, int, float], None]]:
     """A bar fed by the training loop: loss, pairs per second, time left."""
     speed = TextColumn("{task.fields[speed]:>6} pairs/s  loss {task.fields[loss]}")
     columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), speed)
     with _progress(*columns, TimeRemainingColumn()) as progress:
         task = progress.add_task("training", total=None, loss="", speed="")
 
-        def watch(event: Mapping[str, float]) -> None:
+        def watch(pairs: int, pairs_in_all: int, loss: float) -> None:
             speed = progress.tasks[0].speed
-            progress.update(
-                task,
-                total=event["pairs_in_all"],
-                completed=event["pairs"],
-                loss=f"{event['loss']:.3f}",
-                speed=f"{speed:.0f}" if speed else "",
-            )
+            fields: Any = {"loss": f"{loss:.3f}", "speed": f"{speed:.0f}" if speed else ""}
+            progress.update(task, total=pairs_in_all, completed=pairs, **fields)
 
         yield watch
 

@@ -1,11 +1,9 @@
 """Phantoms, pretraining and evaluation in one go."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from medistill.data.prepare import cores, prepare
 from medistill.data.sources import PhantomSource
-from medistill.evaluate.interval import Metrics
 from medistill.evaluate.run import evaluate_run
 from medistill.pretrain import pretrain
 from medistill.progress import progress_bar, stages, training_bar
@@ -14,7 +12,7 @@ from medistill.recipe import quickstart as quickstart_recipe
 STUDIES = 8000
 
 
-def quickstart(out: Path, *, studies: int = STUDIES) -> Mapping[str, Metrics]:
+def quickstart(out: Path, *, studies: int = STUDIES) -> None:
     """Make `out`/corpus, `out`/run and `out`/evaluation; what is there already is not made again."""
     corpus, run = out / "corpus", out / "run"
     if not corpus.exists():
@@ -23,4 +21,4 @@ def quickstart(out: Path, *, studies: int = STUDIES) -> Mapping[str, Metrics]:
     with training_bar() as watch:
         pretrain(quickstart_recipe(), corpus, run, watch=watch)
     with stages() as on_progress:
-        return evaluate_run(run, corpus, out / "evaluation", with_cases=True, on_progress=on_progress)
+        evaluate_run(run, corpus, out / "evaluation", on_progress=on_progress)

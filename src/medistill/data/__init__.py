@@ -1,1 +1,1 @@
-"""From source files to a corpus on disk, and from there to windows of pairs."""
+"""From source files to a corpus, and from there to windows."""

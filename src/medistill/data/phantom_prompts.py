@@ -1,4 +1,4 @@
-"""What to ask a model about each phantom finding, in the words of the reports."""
+"""What to ask a model about each phantom finding."""
 
 Wordings = dict[str, list[str]]
 

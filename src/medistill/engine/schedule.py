@@ -1,4 +1,4 @@
-"""What changes as a run goes on, as pure functions of how far it is."""
+"""Learning rate and alpha as functions of how far a run is."""
 
 import math
 

@@ -79,8 +79,8 @@ def evaluate_model(
 
     The same model, corpus and seed give the same figures, whatever the order of the rows.
     """
-    findings, source = tuple(corpus.findings), str(corpus.card.get("source", ""))
-    asked = resolve_prompts(findings, prompts, source=source)
+    findings = tuple(corpus.findings)
+    asked = resolve_prompts(findings, prompts, source=_source(corpus))
     rows = corpus.split(split)
     if not len(rows):
         raise CallError(
@@ -107,11 +107,9 @@ def evaluate_model(
         metrics["few_shot"] = few_shot_metrics(
             drawn, train, images, studies.labels, patients, weights, seed=seed
         )
-    protocol = _stated(studies, gallery, calibration, findings) | {
-        "split": split,
-        "source": source,
-        "model_sha256": model_hash(model),
-        "corpus_sha256": corpus_hash(corpus),
+    protocol = {
+        **_stated(studies, gallery, calibration, findings),
+        **_origin(model, corpus, split),
         "prompts": asked,
         "prompts_given": prompts is not None,
         "seed": seed,
@@ -123,7 +121,7 @@ def evaluate_model(
         protocol=protocol,
         curves=curves,
         examples=_examples(rows, studies, gallery, images, reports, seed=seed),
-        drawn_cases=source == "phantom",
+        drawn_cases=_source(corpus) == "phantom",
     )
 
 
@@ -172,6 +170,16 @@ class _Task:
         train = np.zeros((len(studies), width), np.float32)
         train[needed] = embedded
         return drawn, train
+
+
+def _source(corpus: Any) -> str:
+    return str(corpus.card.get("source", ""))
+
+
+def _origin(model: Encoder, corpus: Any, split: str) -> dict[str, Any]:
+    """Which model met which rows."""
+    hashes = {"model_sha256": model_hash(model), "corpus_sha256": corpus_hash(corpus)}
+    return {"split": split, "source": _source(corpus), **hashes}
 
 
 def _told(on_progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:

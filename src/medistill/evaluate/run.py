@@ -1,7 +1,6 @@
 """Evaluate a model on disk on a corpus on disk."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ from medistill.data.corpus import open_corpus
 from medistill.engine.track import read_track
 from medistill.errors import CallError
 from medistill.evaluate.evaluation import Progress, evaluate_model
-from medistill.evaluate.interval import Metrics
 from medistill.evaluate.prompts import Prompts
 from medistill.evaluate.write import write_evaluation
 from medistill.model.dual import load
@@ -24,13 +22,12 @@ def evaluate_run(
     prompts: Path | None = None,
     with_cases: bool = False,
     on_progress: Progress | None = None,
-) -> Mapping[str, Metrics]:
+) -> None:
     """Evaluate `model` (run or model folder); writes metrics.json, evaluation.json and page.html."""
     asked = read_prompts(prompts) if prompts else None
     corpus = open_corpus(data)
     evaluation = evaluate_model(load(model), corpus, split=split, prompts=asked, on_progress=on_progress)
     write_evaluation(evaluation, out, with_cases=with_cases, history=read_track(model))
-    return evaluation.metrics
 
 
 def read_prompts(path: Path) -> Prompts:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from medistill.atomic import write_atomically
 from medistill.evaluate.evaluation import Evaluation
+from medistill.evaluate.interval import Metrics
 from medistill.evaluate.page import page
 
 DIGITS = 6
@@ -30,6 +31,11 @@ def write_evaluation(
     write_atomically(out / PROTOCOL, canonical_json(evaluation.protocol))
     shown = with_cases or evaluation.drawn_cases
     write_atomically(out / PAGE, page(evaluation, with_cases=shown, history=history or ()))
+
+
+def read_metrics(out: Path) -> Mapping[str, Metrics]:
+    """The figures that `write_evaluation` left in `out`."""
+    return json.loads((out / METRICS).read_text())
 
 
 def canonical_json(value: object) -> str:

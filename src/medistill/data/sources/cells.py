@@ -1,4 +1,4 @@
-"""What a cell of a table says: a view, an age, a sentence, or nothing."""
+"""What a cell of a table says: a view, an age, a sentence."""
 
 import datetime
 import re
