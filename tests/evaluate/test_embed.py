@@ -1,5 +1,7 @@
 """Which image stands for a study, and how prompts become one embedding."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from medistill.evaluate.embed import embed_images, embed_prompts, studies_of
@@ -8,6 +10,7 @@ from medistill.evaluate.embed import embed_images, embed_prompts, studies_of
 def test_a_study_is_shown_by_its_first_frontal_image(corpus):
     rows = corpus.split("test")
     rows.study_ids[:4] = ["a", "a", "a", "b"]
+    rows.texts[:3] = [rows.texts[0]] * 3
     rows.views[:4] = ["lateral", "AP", "PA", "lateral"]
     studies = studies_of(rows)
     assert studies.study_ids[:2] == ("a", "b")
@@ -35,3 +38,16 @@ def test_a_side_of_a_finding_is_the_unit_mean_of_its_prompts(knowing):
     mean = knowing.encode_texts(texts[:2]).mean(axis=0)
     np.testing.assert_allclose(positive[0], mean / np.linalg.norm(mean), rtol=1e-5)
     np.testing.assert_allclose(negative, knowing.encode_texts(texts[2:]), rtol=1e-5)
+
+
+def test_a_study_whose_images_have_texts_of_their_own_counts_once_a_text():
+    rows = SimpleNamespace(
+        study_ids=["a", "a", "a", "b"],
+        patient_ids=["p", "p", "p", "q"],
+        texts=["Axial slice.", "Coronal slice.", "axial slice", "Axial slice."],
+        views=[None] * 4,
+        labels=np.zeros((4, 1), np.float32),
+    )
+    studies = studies_of(rows)
+    assert studies.rows.tolist() == [0, 1, 3]
+    assert studies.study_ids == ("a", "a", "b")

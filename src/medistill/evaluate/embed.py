@@ -10,7 +10,10 @@ from jaxtyping import Float32, Int
 from medistill.data.report import normalized_text
 from medistill.evaluate.prompts import SIDES
 
-UNIT = "study, by its first frontal image (PA, AP or not stated), or its first image if none is frontal"
+UNIT = (
+    "study, by its first frontal image (PA, AP or not stated), or its first image if none is frontal; "
+    "a study whose images have texts of their own counts once a text"
+)
 _BATCH = 64
 _SIDEWAYS = "lateral"
 
@@ -53,23 +56,27 @@ class Gallery:
 
 
 def studies_of(rows: Any) -> Studies:
-    """One entry a study from `data.corpus.Rows`."""
-    first: dict[str, int] = {}
-    frontal: dict[str, int] = {}
-    for row, (study, view) in enumerate(zip(rows.study_ids, rows.views, strict=True)):
-        first.setdefault(study, row)
+    """One entry a study from `data.corpus.Rows`, or one for each different text of it."""
+    first: dict[tuple[str, str], int] = {}
+    frontal: dict[tuple[str, str], int] = {}
+    for row, (unit, view) in enumerate(zip(units(rows.study_ids, rows.texts), rows.views, strict=True)):
+        first.setdefault(unit, row)
         if view is None or view.casefold() != _SIDEWAYS:
-            frontal.setdefault(study, row)
-    ids = sorted(first)
-    chosen = np.array([frontal.get(study, first[study]) for study in ids], dtype=np.int64)
+            frontal.setdefault(unit, row)
+    chosen = np.array([frontal.get(unit, first[unit]) for unit in sorted(first)], dtype=np.int64)
     patients, texts = rows.patient_ids, rows.texts
     return Studies(
         rows=chosen,
-        study_ids=tuple(ids),
+        study_ids=tuple(rows.study_ids[row] for row in chosen),
         patient_ids=tuple(patients[row] for row in chosen),
         texts=tuple(texts[row] for row in chosen),
         labels=np.asarray(rows.labels, dtype=np.float32)[chosen],
     )
+
+
+def units(study_ids: Sequence[str], texts: Sequence[str]) -> list[tuple[str, str]]:
+    """What each row is an image of: a study and what it says."""
+    return [(study, normalized_text(text)) for study, text in zip(study_ids, texts, strict=True)]
 
 
 def gallery_of(texts: Sequence[str]) -> Gallery:

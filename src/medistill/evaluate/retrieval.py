@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from scipy.special import gammaln
 
-from medistill.evaluate.embed import Gallery, as_array, gallery_of
+from medistill.evaluate.embed import Gallery, as_array, gallery_of, units
 from medistill.evaluate.interval import Entry, Metrics, figure, mean_over, median_over, patients_of, undefined
 
 RECALL_AT = (1, 5, 10)
@@ -46,7 +46,10 @@ def validation_metrics(
 
     One row an image, with its study's text. A light look while training: no intervals.
     """
-    first = np.unique(np.asarray(study_ids, dtype=str), return_index=True)[1]
+    seen: dict[tuple[str, str], int] = {}
+    for row, unit in enumerate(units(study_ids, texts)):
+        seen.setdefault(unit, row)
+    first = list(seen.values())
     images = as_array(image_embeddings)[first]
     gallery = gallery_of([texts[int(row)] for row in first])
     own = np.unique(gallery.text_of, return_index=True)[1]
