@@ -194,7 +194,7 @@ def small() -> Recipe:
 def chest_resnet50() -> Recipe:
     """ResNet-50 and BERT-base at 224 pixels for an 11 GB card, window 1,024; not yet measured on a card.
 
-    A random start needs a large corpus: `--image.pretrained` and `--text.pretrained` take weights to start from.
+    A random start needs a large corpus; `--image.pretrained` and `--text.pretrained` name weights to use.
     """
     return Recipe(name="chest_resnet50", image=Encoder(type="resnet"), text=Encoder(type="bert"), **_CHEST)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from medistill.data.loader import WindowLoader
+from medistill.data.loader import Window, WindowLoader
 from medistill.engine.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from medistill.engine.collapse import CollapseWatch, check_finite
 from medistill.engine.keys import KeyQueue
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 Validate = Callable[[DualEncoder], Mapping[str, float]]
 """Model -> at least i2t_r@10, t2i_r@10, chance_r@10, mean_cosine, loss and n on the validation split."""
 Watch = Callable[[int, int, float], None]
-"""Told after each window: pairs seen, pairs in all, its loss (NaN where reading it would cost time)."""
+"""Told after each window: pairs seen, pairs in all, the newest loss that was read."""
 
 
 class Trainer:
@@ -61,21 +61,24 @@ class Trainer:
         self.window, self.step, self.pairs = 0, 0, 0
         self.best = -1.0
         self.collapse = CollapseWatch()
+        self.newest_loss = math.nan
         self._sum, self._windows_summed = torch.zeros((), device=fabric.device), 0
+        self._asked = (0, time.monotonic())
 
     def fit(self, watch: Watch) -> None:
         """Train to the end, or to a SIGTERM; goes on from the run's checkpoint if there is one."""
         self._resume()
+        self._asked = (self.pairs, time.monotonic())
         self.track = Track(self.run, self._track_length)
-        saved = clock = time.monotonic()
+        saved = time.monotonic()
         last = self.windows_per_epoch * self.recipe.epochs
         with stop_requests() as stop_requested:
             for window in self._windows():
                 self.student.train()
-                loss = self._train(window)
-                watch(self.pairs, self.loader.pairs * self.recipe.epochs, loss)
+                self._train(window)
                 if self.window % self.recipe.log_every == 0 or self.window == last:
-                    clock = self._log(clock)
+                    self._log()
+                watch(self.pairs, self.loader.pairs * self.recipe.epochs, self.newest_loss)
                 if self._validation_due() or self.window == last:
                     self._validate()
                     saved = self._save()
@@ -94,13 +97,13 @@ class Trainer:
             return self.method.teacher
         return self.plain_student
 
-    def _windows(self) -> Iterator[Any]:
+    def _windows(self) -> Iterator[Window]:
         first, start = divmod(self.window, self.windows_per_epoch)
         for epoch in range(first, self.recipe.epochs):
             yield from self.loader.windows(epoch, start if epoch == first else 0)
 
-    def _train(self, window: Any) -> float:
-        """One window; its loss, read at once only where reading costs nothing."""
+    def _train(self, window: Window) -> None:
+        """One window; its loss is read at once only where reading costs no waiting."""
         self._set_schedules()
         loss = train_window(
             self.fabric,
@@ -115,7 +118,8 @@ class Trainer:
         self._windows_summed += 1
         self.window += 1
         self.pairs += len(window)
-        return float(loss) if self.fabric.device.type == "cpu" else math.nan
+        if self.fabric.device.type == "cpu":
+            self.newest_loss = float(loss)
 
     def _optimizer_step(self) -> bool:
         """Apply the gradient at this step's learning rate and momentum; a skipped step does not count."""
@@ -136,13 +140,12 @@ class Trainer:
             self.method.alpha = alpha_at(epoch, self.recipe.alpha, self.recipe.alpha_ramp)
             self.method.queue_in_use = epoch >= self.recipe.queue_warmup
 
-    def _log(self, clock: float) -> float:
-        """Write the mean loss since the last line; returns the time, in seconds."""
-        now, loss = time.monotonic(), float(self._sum) / self._windows_summed
-        check_finite(loss, self.step)
-        pairs = self.recipe.window * self._windows_summed
-        line: dict[str, float] = {"loss": loss, "lr": self.optimizer.param_groups[0]["lr"]}
-        line |= {"scale": self.plain_student.scale, "pairs_per_second": pairs / max(now - clock, 1e-9)}
+    def _log(self) -> None:
+        """Write the mean loss since the last line and what the schedules stand at."""
+        self.newest_loss = float(self._sum) / self._windows_summed
+        check_finite(self.newest_loss, self.step)
+        line = {"loss": self.newest_loss, "lr": self.optimizer.param_groups[0]["lr"]}
+        line |= {"scale": self.plain_student.scale, "pairs_per_second": self._speed()}
         if isinstance(self.method, Msd):
             per_step = self.recipe.micro_batch * self.micro_per_step
             line |= {"alpha": self.method.alpha, "momentum": self.method.momentum}
@@ -151,7 +154,11 @@ class Trainer:
         self._write(line)
         self._sum.zero_()
         self._windows_summed = 0
-        return now
+
+    def _speed(self) -> float:
+        """Pairs per second since this was last asked."""
+        (pairs, clock), self._asked = self._asked, (self.pairs, time.monotonic())
+        return (self.pairs - pairs) / max(self._asked[1] - clock, 1e-9)
 
     def _validate(self) -> None:
         """Measure the delivered model and keep it if it is the best so far."""
