@@ -84,10 +84,9 @@ def fabric() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)
 
 
-@pytest.fixture(scope="session")
-def tiny_corpus(tmp_path_factory) -> Path:
+def write_noise_corpus(out: Path, seed: int = 0) -> None:
     """60 studies of noise with sentences, 40 to train on, 10 to validate and 10 to test on."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     splits = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
     studies = [
         Study(
@@ -100,6 +99,11 @@ def tiny_corpus(tmp_path_factory) -> Path:
         )
         for i, (text, split) in enumerate(zip(tiny_texts(60), splits, strict=True))
     ]
-    out = tmp_path_factory.mktemp("tiny") / "corpus"
     write_corpus(studies, out, source="test", made_with={}, findings=("effusion", "edema"))
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("tiny") / "corpus"
+    write_noise_corpus(out)
     return out

@@ -21,6 +21,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except MedistillError as error:
         _say(f"medistill: {error}")
         sys.exit(error.status)
+    except OSError as error:
+        _say(f"medistill: {error.strerror or error}: {error.filename or 'while reading or writing'}")
+        sys.exit(1)
     except KeyboardInterrupt:
         _say("medistill: interrupted")
         sys.exit(1)
@@ -82,7 +85,7 @@ def prepare(
     _report_card(card, out, json)
 
 
-def train(recipe: Any, *, data: Path, out: Path, init: Path | None = None, json: bool = False) -> None:
+def train(recipe: Any, *, data: Path, out: Path, json: bool = False) -> None:
     """Pretrain the two encoders on a corpus; goes on from the newest checkpoint in `out`.
 
     Example: medistill train small --data corpus --out run --epochs 40
@@ -91,20 +94,20 @@ def train(recipe: Any, *, data: Path, out: Path, init: Path | None = None, json:
         recipe: What to train; any field of the ready recipe is overridden by its flag.
         data: Corpus folder written by `medistill prepare`.
         out: Run folder; holds config.json, metrics.jsonl, checkpoints and the model.
-        init: Run or model folder to start from instead of the recipe's towers.
-        json: Print the last validation as JSON on standard output.
+        json: Print the validation of the delivered model as JSON on standard output.
     """
-    from medistill.engine.track import read_track
+    from medistill.engine.track import best_validation
     from medistill.pretrain import pretrain
     from medistill.progress import training_bar
 
     with training_bar() as watch:
-        pretrain(recipe, data, out, init=init, watch=watch)
-    last = next(line for line in reversed(read_track(out)) if "val/loss" in line)
+        pretrain(recipe, data, out, watch=watch)
+    best = best_validation(out)
     if json:
-        _print_json(last)
-    i2t, t2i = last["val/i2t_r@10"], last["val/t2i_r@10"]
-    _say(f"{out / 'model'}: validation recall@10 {i2t:.3f} image to text, {t2i:.3f} text to image")
+        _print_json(best)
+    if best:
+        i2t, t2i = best["val/i2t_r@10"], best["val/t2i_r@10"]
+        _say(f"{out / 'model'}: validation recall@10 {i2t:.3f} image to text, {t2i:.3f} text to image")
 
 
 def evaluate(

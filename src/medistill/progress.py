@@ -1,5 +1,6 @@
 """Progress bars with time left, on standard error."""
 
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +42,10 @@ def training_bar() -> Generator[Callable[[int, int, float], None]]:
 
         def watch(pairs: int, pairs_in_all: int, loss: float) -> None:
             speed = progress.tasks[0].speed
-            fields: Any = {"loss": f"{loss:.3f}", "speed": f"{speed:.0f}" if speed else ""}
+            fields: Any = {
+                "loss": f"{loss:.3f}" if math.isfinite(loss) else "",
+                "speed": f"{speed:.0f}" if speed else "",
+            }
             progress.update(task, total=pairs_in_all, completed=pairs, **fields)
 
         yield watch

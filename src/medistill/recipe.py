@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ class Recipe:
 
     name: str
     """Name of the ready recipe this one started from."""
+    init: str = ""
+    """Run or model folder to start from; its towers and tokenizer then take the place of the recipe's."""
 
     image: Encoder
     text: Encoder
@@ -113,30 +116,34 @@ FREE_ON_RESUME = ("workers", "log_every", "checkpoint_seconds")
 """Fields that do not touch the weights."""
 
 
+_LEAST = {
+    **dict.fromkeys(("window", "micro_batch", "micro_per_step", "dim", "size", "epochs", "log_every"), 1),
+    **dict.fromkeys(("queue_max_age", "validation_pairs", "min_patients"), 1),
+    **dict.fromkeys(("seed", "workers", "queue", "queue_warmup", "alpha_ramp", "weight_decay"), 0),
+    "checkpoint_seconds": 0,
+    "max_tokens": 3,  # a word between the two tokens that mark a text's ends
+    "vocabulary": 200,  # letters, digits and punctuation alone take about a hundred
+}
+
+
 def _check(recipe: Recipe) -> None:
     """CallError for a value no run can use, naming the field."""
-    for name in (
-        "window",
-        "micro_batch",
-        "micro_per_step",
-        "dim",
-        "size",
-        "epochs",
-        "max_tokens",
-        "log_every",
-    ):
-        if getattr(recipe, name) < 1:
-            raise CallError(f"{name} is {getattr(recipe, name)}; it must be at least 1")
+    values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise CallError(f"{name} is {value}; it must be a finite number")
+        if name in _LEAST and value < _LEAST[name]:
+            raise CallError(f"{name} is {value}; it must be at least {_LEAST[name]}")
     for name in ("alpha", "live_share", "momentum", "momentum_end", "warmup"):
-        if not 0 <= getattr(recipe, name) <= 1:
-            raise CallError(f"{name} is {getattr(recipe, name)}; it must lie in 0..1")
+        if not 0 <= values[name] <= 1:
+            raise CallError(f"{name} is {values[name]}; it must lie in 0..1")
     for name in ("lr", "std", "scale", "validate_every", "clip_norm"):
-        if getattr(recipe, name) <= 0:
-            raise CallError(f"{name} is {getattr(recipe, name)}; it must be above 0")
+        if values[name] <= 0:
+            raise CallError(f"{name} is {values[name]}; it must be above 0")
     if recipe.micro_batch > recipe.window:
         raise CallError(f"micro_batch {recipe.micro_batch} is larger than window {recipe.window}")
-    if recipe.micro_per_step > -(-recipe.window // recipe.micro_batch):
-        most = -(-recipe.window // recipe.micro_batch)
+    most = -(-recipe.window // recipe.micro_batch)
+    if recipe.micro_per_step > most:
         raise CallError(f"micro_per_step is {recipe.micro_per_step}; a window has {most} micro-batches")
 
 
@@ -159,7 +166,10 @@ def from_config(config: Mapping[str, Any]) -> Recipe:
 
 def read_config(path: Path) -> Recipe:
     """The resolved recipe of a run folder's config.json."""
-    return from_config(json.loads(path.read_text()))
+    try:
+        return from_config(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError, KeyError) as error:
+        raise CallError(f"{path} is damaged or of another version ({error}); give another --out") from error
 
 
 def differing_fields(old: Recipe, new: Recipe) -> list[str]:
@@ -224,10 +234,3 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     f.__name__: f for f in (quickstart, small, chest_resnet50, chest_vitb)
 }
 """Ready recipes by name."""
-
-
-def ready_recipe(name: str) -> Recipe:
-    """The ready recipe of that name; CallError lists the names there are."""
-    if name not in RECIPES:
-        raise CallError(f"no recipe is called {name!r}; ready recipes: {', '.join(RECIPES)}")
-    return RECIPES[name]()

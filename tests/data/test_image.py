@@ -62,6 +62,17 @@ def test_exif_orientation_is_honored(grey, encoded):
     np.testing.assert_array_equal(decode_image(encoded(grey, exif=exif)), np.rot90(grey, -1))
 
 
+def test_broken_exif_leaves_the_image_as_it_lies(grey, encoded):
+    jpeg = encoded(grey, "JPEG")
+    broken = jpeg[:2] + b"\xff\xe1\0\x0fExif\0\0garbage" + jpeg[2:]
+    np.testing.assert_array_equal(decode_image(broken), decode_image(jpeg))
+
+
+def test_floating_point_grey_is_stretched_over_its_own_range():
+    image = Image.fromarray(np.array([[0.25, 0.5], [0.75, 0.25]], np.float32))
+    np.testing.assert_array_equal(grey_array(image), [[0, 128], [255, 0]])
+
+
 def test_a_truncated_jpeg_is_refused(encoded):
     jpeg = encoded(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8), "JPEG")
     with pytest.raises(MedistillError, match="broken JPEG image: truncated"):
@@ -132,6 +143,17 @@ def test_letterbox_keeps_the_aspect_and_pads_with_black(shape):
 def test_letterbox_averages_what_it_shrinks():
     stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
     assert np.abs(letterbox(stripes, 16).astype(int) - 128)[:, 1:-1].max() <= 8
+
+
+@pytest.mark.parametrize("image", [np.ones((8, 8), np.uint16), np.ones((8, 8)), np.ones((8, 8, 3), np.uint8)])
+def test_letterbox_takes_no_array_but_8_bit_grey(image):
+    with pytest.raises(ValueError, match=rf"{image.dtype} and shape \(8, 8.*2-D uint8 .*pass a PIL image"):
+        letterbox(image, 8)
+
+
+def test_letterbox_takes_no_image_without_pixels():
+    with pytest.raises(ValueError, match=r"shape \(0, 8\)"):
+        letterbox(np.ones((0, 8), np.uint8), 8)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

@@ -43,5 +43,12 @@ class Payload:
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     torch.save({"step": Payload()}, tmp_path / NAME)
-    with pytest.raises(Exception, match=r"weights_only|Weights only"):
+    with pytest.raises(MedistillError, match="damaged or not one of"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04garbage"])
+def test_a_damaged_checkpoint_is_one_clear_line(tmp_path, content):
+    (tmp_path / NAME).write_bytes(content)
+    with pytest.raises(MedistillError, match="remove it to start"):
         load_checkpoint(tmp_path)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from medistill.engine.keys import KeyQueue
-from medistill.engine.method import Clip, Msd
+from medistill.engine.method import Clip, Msd, MsdSettings
 from medistill.engine.step import train_window
 from medistill.model.teacher import make_teacher
 from tests.conftest import tiny_model, tiny_window
@@ -33,9 +33,8 @@ def msd(model, *, alpha=0.3, live_share=0.0, queue=None) -> Msd:
     random = torch.Generator().manual_seed(1)
     for p in teacher.parameters():
         p.add_(0.1 * torch.randn(p.shape, generator=random, dtype=p.dtype))
-    method = Msd(teacher, live_share=live_share, queue=queue)
-    method.alpha, method.momentum = alpha, 1.0
-    return method
+    settings = MsdSettings(alpha, momentum=1.0, queue_in_use=False)
+    return Msd(teacher, live_share=live_share, queue=queue, schedule=lambda progress, epoch: settings)
 
 
 def gradients(fabric, method, *, micro, micro_per_step, pairs=PAIRS, model=None):
@@ -124,7 +123,7 @@ def test_each_step_inside_a_window_is_averaged_over_its_own_pairs(fabric):
 
 def test_keys_stay_fixed_while_the_teacher_moves_within_a_window(fabric):
     method = msd(tiny_model())
-    method.momentum = 0.0
+    method.settings = method.settings._replace(momentum=0.0)
     before = copy.deepcopy(method.teacher)
     gradients(fabric, method, micro=2, micro_per_step=1)
     window = tiny_window(before)
@@ -138,7 +137,7 @@ def test_keys_stay_fixed_while_the_teacher_moves_within_a_window(fabric):
 
 def test_a_skipped_step_leaves_the_teacher_alone(fabric):
     model, method = tiny_model().double(), msd(tiny_model())
-    method.momentum = 0.0
+    method.settings = method.settings._replace(momentum=0.0)
     before = method.teacher.image_projection.weight.clone()
     train_window(
         fabric,
@@ -158,7 +157,7 @@ def test_queued_keys_are_compared_with_only_once_in_use(fabric):
     gradients(fabric, method, micro=4, micro_per_step=2)
     gradients(fabric, method, micro=4, micro_per_step=2)
     assert len(method.keys) == PAIRS
-    method.queue_in_use = True
+    method.settings = method.settings._replace(queue_in_use=True)
     gradients(fabric, method, micro=4, micro_per_step=2)
     assert len(method.keys) == 3 * PAIRS
 
@@ -166,7 +165,7 @@ def test_queued_keys_are_compared_with_only_once_in_use(fabric):
 def test_an_older_key_of_the_same_study_is_a_positive(fabric):
     method = msd(tiny_model(), queue=KeyQueue(size=100, max_age=10))
     gradients(fabric, method, micro=4, micro_per_step=2)
-    method.queue_in_use = True
+    method.settings = method.settings._replace(queue_in_use=True)
     gradients(fabric, method, micro=4, micro_per_step=2)
     positive = method.keys.positives(method.own)
     assert positive[5].nonzero()[:, 0].tolist() == [5, PAIRS + 5]

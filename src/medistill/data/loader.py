@@ -1,5 +1,6 @@
 """Windows of pairs: decoded, augmented and identified, on the host."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,6 +16,8 @@ from medistill.data.image import letterbox
 from medistill.data.order import epoch_windows
 from medistill.data.report import normalized_text
 
+_CHUNK = 64
+"""Images augmented at once: bounds the float copies of a large window."""
 ReadImage = Callable[[int], np.ndarray]
 """Row number -> 8-bit grey image, (h, w); it is sent to the workers, so it must pickle."""
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
@@ -39,7 +42,7 @@ class Window:
         longest = int(self.mask[rows].sum(dim=1).max())
         parts = (self.images[rows], self.tokens[rows, :longest], self.mask[rows, :longest])
         ids = (self.study[rows], self.text[rows])
-        return Window(*(x.to(device, non_blocking=True) for x in (*parts, *ids)))
+        return Window(*(x.to(device) for x in (*parts, *ids)))
 
 
 class WindowLoader:
@@ -86,6 +89,8 @@ class WindowLoader:
             batch_size=None,
             sampler=cast(Any, [(epoch, indices) for indices in order]),
             num_workers=self.workers,
+            prefetch_factor=1 if self.workers else None,  # an item is a whole window
+            worker_init_fn=_ignore_signals,
             # Without its own generator a loader draws from the global one: dropout differs after a resume.
             generator=torch.Generator().manual_seed(self.seed),
         )
@@ -104,9 +109,19 @@ class _WindowImages(Dataset[Tensor]):
         epoch, indices = item
         squares = np.stack([letterbox(self.read_image(int(i)), self.size) for i in indices])
         images = torch.from_numpy(squares)
-        return augment(images, indices, seed=self.seed, epoch=epoch) if self.augmented else images
+        if not self.augmented:
+            return images
+        parts = zip(images.split(_CHUNK), np.split(indices, range(_CHUNK, len(indices), _CHUNK)), strict=True)
+        return torch.cat([augment(part, rows, seed=self.seed, epoch=epoch) for part, rows in parts])
+
+
+def _ignore_signals(worker: int) -> None:
+    """SIGTERM and Ctrl-C reach the whole group; the training process decides when its workers end."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _codes(values: Sequence[str]) -> Int[Tensor, " n"]:
     """Equal strings, equal numbers."""
-    return torch.from_numpy(np.unique(np.array(list(values)), return_inverse=True)[1].astype(np.int64))
+    places: dict[str, int] = {}
+    return torch.tensor([places.setdefault(value, len(places)) for value in values])

@@ -1,5 +1,6 @@
 """Checkpoints a kill cannot corrupt and a stranger cannot booby-trap."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,14 @@ def save_checkpoint(state: dict[str, Any], folder: Path) -> None:
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The folder's checkpoint on the CPU, or None; tensors and plain values only, never a pickle's code."""
     path = folder / NAME
-    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise MedistillError(
+            f"the checkpoint {path} is damaged or not one of medistill's; remove it to start the run again"
+        ) from error
 
 
 def random_state() -> dict[str, Any]:

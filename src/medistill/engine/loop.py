@@ -1,5 +1,7 @@
 """The training loop: windows, validations, checkpoints."""
 
+import hashlib
+import json
 import logging
 import math
 import signal
@@ -16,15 +18,13 @@ from lightning_fabric import Fabric
 from medistill.data.loader import Window, WindowLoader
 from medistill.engine.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from medistill.engine.collapse import CollapseWatch, check_finite
-from medistill.engine.keys import KeyQueue
-from medistill.engine.method import Clip, Method, Msd
-from medistill.engine.optimizer import make_optimizer, take_step
-from medistill.engine.schedule import alpha_at, lr_factor, steps_in_window
+from medistill.engine.method import make_method
+from medistill.engine.optimizer import make_optimizer, scaler_of, take_step
+from medistill.engine.schedule import lr_factor, steps_in_window
 from medistill.engine.step import train_window
-from medistill.engine.track import Track
+from medistill.engine.track import Track, standing
 from medistill.errors import CallError, MedistillError
 from medistill.model.dual import DualEncoder, save_model
-from medistill.model.teacher import half_life, make_teacher, momentum_at
 from medistill.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ Validate = Callable[[DualEncoder], Mapping[str, float]]
 """Model -> at least i2t_r@10, t2i_r@10, chance_r@10, mean_cosine, loss and n on the validation split."""
 Watch = Callable[[int, int, float], None]
 """Told after each window: pairs seen, pairs in all, the newest loss that was read."""
+
+POSITION = ("window", "step", "pairs", "best", "windows_summed")
+"""Attributes of `Trainer` that say where a run stands."""
 
 
 class Trainer:
@@ -56,25 +59,23 @@ class Trainer:
         optimizer = make_optimizer(student, lr=recipe.lr, weight_decay=recipe.weight_decay)
         self.student, self.optimizer = fabric.setup(student, optimizer)
         self.plain_student = student
-        self.windows_per_epoch = len(loader.order(0))
-        self.steps = recipe.epochs * sum(self._steps_in(len(order)) for order in loader.order(0))
+        windows = [len(order) for order in loader.order(0)]
+        per_window = (steps_in_window(pairs, recipe.micro_batch, self.micro_per_step) for pairs in windows)
+        self.windows_per_epoch, self.steps = len(windows), recipe.epochs * sum(per_window)
         self.window, self.step, self.pairs = 0, 0, 0
-        self.best = -1.0
+        self.best: tuple[float, ...] = ()
         self.collapse = CollapseWatch()
+        self.loss_sum, self.windows_summed = torch.zeros((), device=fabric.device), 0
         self.newest_loss = math.nan
-        self._sum, self._windows_summed = torch.zeros((), device=fabric.device), 0
-        self._asked = (0, time.monotonic())
 
     def fit(self, watch: Watch) -> None:
         """Train to the end, or to a SIGTERM; goes on from the run's checkpoint if there is one."""
-        self._resume()
+        self.track = Track(self.run, self._resume())
         self._asked = (self.pairs, time.monotonic())
-        self.track = Track(self.run, self._track_length)
         saved = time.monotonic()
         last = self.windows_per_epoch * self.recipe.epochs
         with stop_requests() as stop_requested:
             for window in self._windows():
-                self.student.train()
                 self._train(window)
                 if self.window % self.recipe.log_every == 0 or self.window == last:
                     self._log()
@@ -90,13 +91,6 @@ class Trainer:
                         "run the same command again to go on"
                     )
 
-    @property
-    def delivered(self) -> DualEncoder:
-        """The model that is validated and saved."""
-        if isinstance(self.method, Msd) and self.recipe.deliver == "teacher":
-            return self.method.teacher
-        return self.plain_student
-
     def _windows(self) -> Iterator[Window]:
         first, start = divmod(self.window, self.windows_per_epoch)
         for epoch in range(first, self.recipe.epochs):
@@ -104,7 +98,8 @@ class Trainer:
 
     def _train(self, window: Window) -> None:
         """One window; its loss is read at once only where reading costs no waiting."""
-        self._set_schedules()
+        self.student.train()
+        self.method.set_schedule(self.step / self.steps, self.window / self.windows_per_epoch)
         loss = train_window(
             self.fabric,
             self.student,
@@ -114,46 +109,33 @@ class Trainer:
             micro_per_step=self.micro_per_step,
             optimizer_step=self._optimizer_step,
         )
-        self._sum += loss
-        self._windows_summed += 1
+        self.loss_sum += loss
+        self.windows_summed += 1
         self.window += 1
         self.pairs += len(window)
         if self.fabric.device.type == "cpu":
             self.newest_loss = float(loss)
 
     def _optimizer_step(self) -> bool:
-        """Apply the gradient at this step's learning rate and momentum; a skipped step does not count."""
+        """Apply the gradient at this step's learning rate; a step that was skipped does not count."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * lr_factor(self.step, self.steps, self.recipe.warmup)
-        if not take_step(self.fabric, self.student, self.optimizer, self.recipe.clip_norm):
-            return False
-        self.plain_student.clamp_scale()
-        self.step += 1
-        if isinstance(self.method, Msd):
-            progress = self.step / self.steps
-            self.method.momentum = momentum_at(progress, self.recipe.momentum, self.recipe.momentum_end)
-        return True
-
-    def _set_schedules(self) -> None:
-        if isinstance(self.method, Msd):
-            epoch = self.window / self.windows_per_epoch
-            self.method.alpha = alpha_at(epoch, self.recipe.alpha, self.recipe.alpha_ramp)
-            self.method.queue_in_use = epoch >= self.recipe.queue_warmup
+        taken = take_step(self.fabric, self.student, self.optimizer, self.recipe.clip_norm)
+        if taken:
+            self.plain_student.clamp_scale()
+            self.step += 1
+        return taken
 
     def _log(self) -> None:
         """Write the mean loss since the last line and what the schedules stand at."""
-        self.newest_loss = float(self._sum) / self._windows_summed
+        self.newest_loss = float(self.loss_sum) / self.windows_summed
         check_finite(self.newest_loss, self.step)
         line = {"loss": self.newest_loss, "lr": self.optimizer.param_groups[0]["lr"]}
         line |= {"scale": self.plain_student.scale, "pairs_per_second": self._speed()}
-        if isinstance(self.method, Msd):
-            per_step = self.recipe.micro_batch * self.micro_per_step
-            line |= {"alpha": self.method.alpha, "momentum": self.method.momentum}
-            if self.method.momentum < 1:
-                line["teacher_half_life_pairs"] = half_life(self.method.momentum, per_step)
-        self._write(line)
-        self._sum.zero_()
-        self._windows_summed = 0
+        per_step = self.recipe.micro_batch * self.micro_per_step
+        self._write(line | self.method.figures(per_step))
+        self.loss_sum.zero_()
+        self.windows_summed = 0
 
     def _speed(self) -> float:
         """Pairs per second since this was last asked."""
@@ -162,13 +144,13 @@ class Trainer:
 
     def _validate(self) -> None:
         """Measure the delivered model and keep it if it is the best so far."""
-        metrics = self.validate(self.delivered)
-        self._write({f"val/{name}": value for name, value in metrics.items()})
+        delivered = self.method.delivered(self.plain_student)
+        metrics = self.validate(delivered)
         check_finite(metrics["loss"], self.step)
-        recall = (metrics["i2t_r@10"] + metrics["t2i_r@10"]) / 2
-        if recall > self.best:
-            self.best = recall
-            save_model(self.delivered, self.run / "model")
+        self._write({f"val/{name}": value for name, value in metrics.items()})
+        if standing(metrics) > self.best:
+            self.best = standing(metrics)
+            save_model(delivered, self.run / "model")
         self.collapse.look(metrics, warm=self.step >= self.recipe.warmup * self.steps)
 
     def _validation_due(self) -> bool:
@@ -181,10 +163,11 @@ class Trainer:
 
     def _save(self) -> float:
         """Write everything needed to go on from here; returns the time, in seconds."""
-        check_finite(float(self._sum), self.step)
-        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        check_finite(sum(float(p.detach().sum()) for p in self.student.parameters()), self.step)
+        self.track.sync()
+        scaler = scaler_of(self.fabric)
         state = {
-            "corpus": self.corpus_hash,
+            "start": self._start(),
             "student": self.plain_student.state_dict(),
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -192,51 +175,42 @@ class Trainer:
             "random": random_state(),
             "position": {name: getattr(self, name) for name in POSITION},
             "suspicious": self.collapse.suspicious,
-            "sum": self._sum,
+            "loss_sum": self.loss_sum,
             "track": self.track.length,
         }
         save_checkpoint(state, self.run / "checkpoints")
         return time.monotonic()
 
-    def _resume(self) -> None:
-        """Take up the run's checkpoint, if there is one."""
+    def _resume(self) -> int:
+        """Take up the run's checkpoint, if there is one; returns how much of metrics.jsonl it covers."""
         state = load_checkpoint(self.run / "checkpoints")
-        self._track_length = state["track"] if state else 0
         if state is None:
-            return
-        if state["corpus"] != self.corpus_hash:
-            raise CallError(
-                f"the run in {self.run} was trained on another corpus; use that one or another --out"
-            )
+            return 0
+        for name, value in self._start().items():
+            if state["start"][name] != value:
+                raise CallError(f"the run in {self.run} was started with another {name}: give another --out")
         self.plain_student.load_state_dict(state["student"])
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
-        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        scaler = scaler_of(self.fabric)
         if scaler:
             scaler.load_state_dict(state["scaler"])
         for name, value in state["position"].items():
             setattr(self, name, value)
         self.collapse = CollapseWatch(state["suspicious"])
-        self._sum.copy_(state["sum"])
+        self.loss_sum.copy_(state["loss_sum"])
         restore_random_state(state["random"])
-        log.info("going on from window %d", self.window)
+        log.info("going on from window %d of %d", self.window, self.windows_per_epoch * self.recipe.epochs)
+        return state["track"]
 
-    def _steps_in(self, pairs: int) -> int:
-        return steps_in_window(pairs, self.recipe.micro_batch, self.micro_per_step)
-
-
-POSITION = ("window", "step", "pairs", "best", "_windows_summed")
-"""Attributes of `Trainer` that say where a run stands."""
-
-
-def make_method(recipe: Recipe, student: DualEncoder, device: torch.device) -> Method:
-    """The recipe's objective, ready to train `student`."""
-    if recipe.objective == "clip":
-        return Clip()
-    queue = KeyQueue(recipe.queue, recipe.queue_max_age) if recipe.queue else None
-    method = Msd(make_teacher(student).to(device), live_share=recipe.live_share, queue=queue)
-    method.momentum = momentum_at(0.0, recipe.momentum, recipe.momentum_end)
-    return method
+    def _start(self) -> dict[str, str]:
+        """What must be the same when a run goes on, besides the recipe."""
+        vocabulary = json.dumps(self.plain_student.tokenizer.get_vocab(), sort_keys=True)
+        return {
+            "corpus": self.corpus_hash,
+            "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest(),
+            "precision": type(self.fabric.strategy.precision).__name__,
+        }
 
 
 @contextmanager
@@ -251,6 +225,7 @@ def stop_requests() -> Generator[Callable[[], bool]]:
         if number == signal.SIGINT and seen:
             raise KeyboardInterrupt
         seen.append(number)
+        log.info("finishing the window, then saving")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -1,8 +1,9 @@
 """What the window means to each objective: keys before, a loss for each micro-batch."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -11,13 +12,18 @@ from torch import Tensor, nn
 
 from medistill.data.loader import Window
 from medistill.engine.keys import KeyQueue, Keys, joined
+from medistill.engine.schedule import alpha_at
 from medistill.model.dual import DualEncoder, Embeddings
-from medistill.model.teacher import update_teacher
-from medistill.objective import contrast, in_batch_contrast, positive_mask, soft_targets
+from medistill.model.teacher import half_life, make_teacher, momentum_at, update_teacher
+from medistill.objective import distilled_contrast, in_batch_contrast, positive_mask, soft_targets
+from medistill.recipe import Recipe
 
 
 class Method(ABC):
     """An objective at work; `train_window` calls these in this order. Only `loss` must be there."""
+
+    def set_schedule(self, progress: float, epoch: float) -> None:  # noqa: B027
+        """Before a window: how far the run is, 0..1, and in epochs."""
 
     def open_window(self, fabric: Fabric, window: Window, micro: int) -> None:  # noqa: B027
         """Before the first micro-batch, without gradient."""
@@ -31,6 +37,14 @@ class Method(ABC):
 
     def close_window(self) -> None:  # noqa: B027
         """After the last micro-batch."""
+
+    def delivered(self, student: DualEncoder) -> DualEncoder:
+        """The model that is validated and saved."""
+        return student
+
+    def figures(self, pairs_per_step: int) -> dict[str, float]:
+        """What metrics.jsonl should say of it."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs: tensors and plain values."""
@@ -50,17 +64,35 @@ class Clip(Method):
         return in_batch_contrast(query.image, query.text, target, target, scale=query.scale)
 
 
+class MsdSettings(NamedTuple):
+    """What changes as an `Msd` run goes on."""
+
+    alpha: float
+    """Share of the teacher's similarities in the targets."""
+    momentum: float
+    """What the teacher keeps of itself at an optimizer step."""
+    queue_in_use: bool
+
+
 class Msd(Method):
-    """Momentum self-distillation: queries against the teacher's keys of the whole window.
+    """Momentum self-distillation: queries against the teacher's keys of the whole window."""
 
-    `alpha`, `momentum` and `queue_in_use` are set by the training loop as the run goes on.
-    """
+    def __init__(
+        self,
+        teacher: DualEncoder,
+        *,
+        live_share: float,
+        schedule: Callable[[float, float], MsdSettings],
+        queue: KeyQueue | None = None,
+        deliver_teacher: bool = True,
+    ):
+        self.teacher, self.live_share, self.schedule = teacher, live_share, schedule
+        self.queue, self.deliver_teacher = queue, deliver_teacher
+        self.settings = schedule(0.0, 0.0)
 
-    def __init__(self, teacher: DualEncoder, *, live_share: float, queue: KeyQueue | None = None):
-        self.teacher, self.live_share, self.queue = teacher, live_share, queue
-        self.alpha = 0.0
-        self.momentum = 0.0
-        self.queue_in_use = False
+    def set_schedule(self, progress: float, epoch: float) -> None:
+        """Alpha, momentum and the use of the queue."""
+        self.settings = self.schedule(progress, epoch)
 
     @torch.no_grad()
     def open_window(self, fabric: Fabric, window: Window, micro: int) -> None:
@@ -72,28 +104,43 @@ class Msd(Method):
             ]
         self.own = Keys(*(torch.cat(x) for x in zip(*chunks, strict=True)))
         self.teacher_scale = self.teacher.log_scale.exp()
-        older = self.queue.keys if self.queue and self.queue_in_use else None
+        older = self.queue.keys if self.queue and self.settings.queue_in_use else None
         self.keys = joined(self.own, older) if older is not None else self.own
 
     def loss(self, query: Embeddings, part: Window, rows: slice) -> Float[Tensor, ""]:
         """(1 - w) * queries against the window's keys + w * against the micro-batch's own live embeddings."""
-        own = self.own[rows]
-        to_texts, to_images = self._targets(own, self.keys)
-        forth = contrast(query.image, self.keys.text, to_texts, scale=query.scale)
-        loss = (forth + contrast(query.text, self.keys.image, to_images, scale=query.scale)) / 2
+        own, soft = self.own[rows], {"teacher_scale": self.teacher_scale, "alpha": self.settings.alpha}
+        positive = self.keys.positives(own)
+        distilled = partial(distilled_contrast, positive=positive, scale=query.scale, **soft)
+        forth = distilled(query.image, self.keys.text, own.image)
+        loss = (forth + distilled(query.text, self.keys.image, own.text)) / 2
         if self.live_share:
-            live = in_batch_contrast(query.image, query.text, *self._targets(own, own), scale=query.scale)
+            within = partial(soft_targets, positive=own.positives(own), **soft)
+            targets = within(own.image, own.text), within(own.text, own.image)
+            live = in_batch_contrast(query.image, query.text, *targets, scale=query.scale)
             loss = torch.lerp(loss, live, self.live_share)
         return loss
 
     def after_step(self, student: nn.Module) -> None:
         """Move the teacher towards the student."""
-        update_teacher(self.teacher, student, self.momentum)
+        update_teacher(self.teacher, student, self.settings.momentum)
 
     def close_window(self) -> None:
         """Let the queue have the window's keys."""
         if self.queue:
             self.queue.push(self.own)
+
+    def delivered(self, student: DualEncoder) -> DualEncoder:
+        """The teacher, unless the recipe says otherwise."""
+        return self.teacher if self.deliver_teacher else student
+
+    def figures(self, pairs_per_step: int) -> dict[str, float]:
+        """Alpha, momentum, and the pairs after which half of the teacher has been replaced."""
+        alpha, momentum, _ = self.settings
+        figures = {"alpha": alpha, "momentum": momentum}
+        if momentum < 1:
+            figures["teacher_half_life_pairs"] = half_life(momentum, pairs_per_step)
+        return figures
 
     def state_dict(self) -> dict[str, Any]:
         """Teacher and queue."""
@@ -105,16 +152,29 @@ class Msd(Method):
         if self.queue:
             self.queue.load_state_dict(state["queue"], self.teacher.log_scale.device)
 
-    def _targets(self, own: Keys, keys: Keys) -> tuple[Tensor, Tensor]:
-        """Targets of the image queries over text keys, and of the text queries over image keys."""
-        positive = keys.positives(own)
-        soften = partial(soft_targets, teacher_scale=self.teacher_scale, alpha=self.alpha)
-        return soften(own.image, keys.text, positive), soften(own.text, keys.image, positive)
+
+def make_method(recipe: Recipe, student: DualEncoder, device: torch.device) -> Method:
+    """The recipe's objective, ready to train `student`."""
+    if recipe.objective == "clip":
+        return Clip()
+    return Msd(
+        make_teacher(student).to(device),
+        live_share=recipe.live_share,
+        schedule=partial(_settings, recipe),
+        queue=KeyQueue(recipe.queue, recipe.queue_max_age) if recipe.queue else None,
+        deliver_teacher=recipe.deliver == "teacher",
+    )
 
 
 def chunk_rows(pairs: int, size: int) -> list[slice]:
     """Slices of at most `size` rows that cover `pairs` rows in order."""
     return [slice(start, min(start + size, pairs)) for start in range(0, pairs, size)]
+
+
+def _settings(recipe: Recipe, progress: float, epoch: float) -> MsdSettings:
+    alpha = alpha_at(epoch, recipe.alpha, recipe.alpha_ramp)
+    momentum = momentum_at(progress, recipe.momentum, recipe.momentum_end)
+    return MsdSettings(alpha, momentum, epoch >= recipe.queue_warmup)
 
 
 def _keys(teacher: DualEncoder, part: Window) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -26,12 +26,17 @@ def make_fabric(precision: Precision) -> Fabric:
 
 def take_step(fabric: Fabric, model: nn.Module, optimizer: Any, clip_norm: float) -> bool:
     """Clip, apply and clear the gradient; False if the fp16 scaler skipped the step."""
-    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    scaler = scaler_of(fabric)
     fabric.clip_gradients(model, optimizer, max_norm=clip_norm, error_if_nonfinite=False)
     before = scaler.get_scale() if scaler else 0.0
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return scaler is None or scaler.get_scale() >= before
+
+
+def scaler_of(fabric: Fabric) -> Any:
+    """The gradient scaler of fp16, or None."""
+    return getattr(fabric.strategy.precision, "scaler", None)
 
 
 def _plugin_name(precision: Precision) -> str:

@@ -1,6 +1,8 @@
 """What a run has measured so far, a line of JSON each."""
 
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,17 @@ class Track:
     def __init__(self, run: Path, length: int = 0):
         self.path = run / NAME
         with self.path.open("ab") as file:
-            file.truncate(length)
+            file.truncate(min(length, file.tell()))
 
-    def write(self, line: dict[str, Any]) -> None:
+    def write(self, line: Mapping[str, Any]) -> None:
         """Append one line."""
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+
+    def sync(self) -> None:
+        """Make sure the lines so far outlive a power cut."""
+        with self.path.open("ab") as file:
+            os.fsync(file.fileno())
 
     @property
     def length(self) -> int:
@@ -26,7 +33,22 @@ class Track:
         return self.path.stat().st_size
 
 
+def standing(metrics: Mapping[str, Any], prefix: str = "") -> tuple[float, ...]:
+    """By which of two validations is better: mean recall@10 of both directions, then the loss."""
+    recall = (metrics[f"{prefix}i2t_r@10"] + metrics[f"{prefix}t2i_r@10"]) / 2
+    return recall, -metrics[f"{prefix}loss"]
+
+
 def read_track(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl, none if there is no such file."""
+    """The lines of a run's metrics.jsonl; a line that a kill left unfinished is passed over."""
     path = run / NAME
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    if not path.is_file():
+        return []
+    lines = path.read_text("utf-8", "replace").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+
+
+def best_validation(run: Path) -> dict[str, Any] | None:
+    """The line of the validation whose model the run delivers."""
+    validations = [line for line in read_track(run) if "val/loss" in line]
+    return max(validations, key=lambda line: standing(line, "val/"), default=None)

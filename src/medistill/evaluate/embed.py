@@ -19,7 +19,7 @@ _SIDEWAYS = "lateral"
 
 
 @runtime_checkable
-class Encoder(Protocol):
+class Embedder(Protocol):
     """What evaluation asks of a model: unit rows without gradient, and the scale of its similarities."""
 
     @property
@@ -94,7 +94,7 @@ def gallery_of(texts: Sequence[str]) -> Gallery:
 
 
 def embed_images(
-    model: Encoder,
+    model: Embedder,
     rows: Any,
     chosen: Sequence[int] | np.ndarray,
     on_done: Callable[[int], None] | None = None,
@@ -109,7 +109,7 @@ def embed_images(
     return np.concatenate(parts)
 
 
-def embed_texts(model: Encoder, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+def embed_texts(model: Embedder, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
     """The embeddings of these texts, a batch at a time."""
     starts = range(0, len(texts), _BATCH)
     return np.concatenate(
@@ -118,7 +118,7 @@ def embed_texts(model: Encoder, texts: Sequence[str]) -> Float32[np.ndarray, "n 
 
 
 def embed_prompts(
-    model: Encoder, prompts: Mapping[str, Mapping[str, Sequence[str]]]
+    model: Embedder, prompts: Mapping[str, Mapping[str, Sequence[str]]]
 ) -> tuple[Float32[np.ndarray, "f d"], Float32[np.ndarray, "f d"]]:
     """Each finding's positive and negative side: the mean of its prompts' embeddings, made unit."""
     texts = [text for sides in prompts.values() for side in SIDES for text in sides[side]]

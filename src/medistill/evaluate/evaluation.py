@@ -12,7 +12,7 @@ from medistill.evaluate.auroc import roc_curve
 from medistill.evaluate.calibrate import Calibration, fit_calibration, uncalibrated
 from medistill.evaluate.embed import (
     UNIT,
-    Encoder,
+    Embedder,
     Gallery,
     Studies,
     embed_images,
@@ -65,7 +65,7 @@ class Evaluation:
 
 
 def evaluate_model(
-    model: Encoder,
+    model: Embedder,
     corpus: Any,
     *,
     split: str = "test",
@@ -129,7 +129,7 @@ def evaluate_model(
 class _Task:
     """What the tasks take from the other splits of the corpus."""
 
-    model: Encoder
+    model: Embedder
     corpus: Any
     split: str
     on_progress: Progress | None
@@ -176,7 +176,7 @@ def _source(corpus: Any) -> str:
     return str(corpus.card.get("source", ""))
 
 
-def _origin(model: Encoder, corpus: Any, split: str) -> dict[str, Any]:
+def _origin(model: Embedder, corpus: Any, split: str) -> dict[str, Any]:
     """Which model met which rows."""
     hashes = {"model_sha256": model_hash(model), "corpus_sha256": corpus_hash(corpus)}
     return {"split": split, "source": _source(corpus), **hashes}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from medistill.atomic import write_atomically
 from medistill.data.image import grey_array, letterbox
-from medistill.errors import CallError
+from medistill.errors import CallError, MedistillError
 from medistill.model.encoder import (
     ImageTower,
     TextTower,
@@ -102,6 +102,8 @@ class DualEncoder(nn.Module):
         self, images: Sequence[Image.Image | np.ndarray], *, batch_size: int = 64
     ) -> Float[Tensor, "n d"]:
         """Unit rows on the CPU for PIL images or 2-D uint8 arrays of any size."""
+        if not len(images):
+            return torch.zeros(0, self.dim)
         arrays = (grey_array(x) if isinstance(x, Image.Image) else x for x in images)
         squares = torch.from_numpy(np.stack([letterbox(x, self.size) for x in arrays]))
         return self._in_eval(self.embed_images, squares.split(batch_size))
@@ -109,6 +111,8 @@ class DualEncoder(nn.Module):
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> Float[Tensor, "n d"]:
         """Unit rows on the CPU."""
+        if not len(texts):
+            return torch.zeros(0, self.dim)
         parts = [texts[i : i + batch_size] for i in range(0, len(texts), batch_size)]
 
         def embed(part: Sequence[str]) -> Tensor:
@@ -175,10 +179,18 @@ def save_model(model: DualEncoder, folder: Path) -> None:
 def load(path: str | Path) -> DualEncoder:
     """The model of a run folder or model folder, in eval mode on the CPU; reads no pickle and no network."""
     folder = _model_folder(Path(path))
-    config = json.loads((folder / "config.json").read_text())
+    try:
+        return _restored(folder, json.loads((folder / "config.json").read_text("utf-8")))
+    except MedistillError:
+        raise
+    except Exception as error:  # tokenizers raises bare Exception, safetensors its own
+        raise CallError(f"the model in {path} is damaged ({type(error).__name__})") from error
+
+
+def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:
     if config.get("format") != FORMAT:
         raise CallError(
-            f"the model in {path} has format {config.get('format')}, this version reads {FORMAT}; "
+            f"the model in {folder} has format {config.get('format')}, this version reads {FORMAT}; "
             "use the medistill version that wrote it"
         )
     model = DualEncoder(

@@ -41,6 +41,10 @@ def sex_name(cell: str) -> str | None:
     return _SEXES.get(cell.strip().lower())
 
 
+def is_sex_or_view(cell: str) -> bool:
+    return cell.strip().lower() in {*_SEXES, *_VIEWS}
+
+
 def age_in_years(cell: str) -> float | None:
     try:
         age = float(cell)

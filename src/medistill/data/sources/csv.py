@@ -13,6 +13,8 @@ from medistill.data.sources.table import Row, Table
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError
 
+_OPTIONAL = ("study_id", "split", "view", "sex", "age", "findings", "impression")
+_NAMES = ("image", "text", "patient_id", "date", *_OPTIONAL)
 _LEAK = "images of one patient could then land in two splits, and every figure would be too good"
 
 
@@ -20,8 +22,8 @@ _LEAK = "images of one patient could then land in two splits, and every figure w
 class CsvSource:
     """A CSV file with a row per image. Rows of the same study id are one study.
 
-    Columns left unnamed are the ones with the names of a corpus, if the file has them.
-    Sex, age, date and view are left empty where a cell cannot be understood.
+    Columns left unnamed are the ones with the names of a corpus, if the file has them; only dates are not
+    read unless their column is named. Sex, age, date and view are left empty where a cell cannot be understood.
     """
 
     name: ClassVar[str] = "csv"
@@ -47,7 +49,8 @@ class CsvSource:
     age: str | None = None
     """Column of the age in years."""
     date: str | None = None
-    """Column of the date, as 2020-01-31."""
+    """Column of the date, as 2020-01-31. Dates are stored as given: shift them, alike for all rows of a patient,
+    before. Without this flag no date is read."""
     findings: str | None = None
     """Column of the report's findings section."""
     impression: str | None = None
@@ -68,8 +71,10 @@ class CsvSource:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
 
     def open(self) -> Reading:
-        table = Table(self.path)
+        table = Table(self.path, known={*_NAMES, *self._asked()})
         columns = self._columns(table)
+        if columns["split"] and not self._has_splits(table, columns):
+            columns["split"] = None
         labels = LabelColumns(table, self.labels, self.classes)
         return Reading(
             units=self._drafts(table, columns, labels),
@@ -77,30 +82,45 @@ class CsvSource:
             findings=labels.findings,
         )
 
+    def _asked(self) -> list[str]:
+        """All columns named by a flag."""
+        single = [getattr(self, name) for name in _NAMES if name != "text"]
+        return [*(name for name in single if name), *self.text, *self.labels, *self.classes]
+
     def _columns(self, table: Table) -> dict[str, str | None]:
         """Which column holds what; None for what the file does not tell."""
         table.require(self.image, "--image")
         if not self.text:
-            raise CallError(f"--text names no column; the columns are {table.columns}")
+            raise CallError(f"--text names no column; {table.found}")
         for column in self.text:
             table.require(column, "--text")
         for column in self.labels:
             table.require(column, "--labels")
         for column in self.classes:
             table.require(column, "--classes")
-        columns = {
-            name: table.optional(getattr(self, name), name)
-            for name in ("study_id", "split", "view", "sex", "age", "date", "findings", "impression")
-        }
+        if self.date:
+            table.require(self.date, "--date")
+        columns = {name: table.optional(getattr(self, name), name) for name in _OPTIONAL} | {"date": self.date}
         return columns | {"patient_id": None if self.patient_is_study else self._patient_column(table)}
 
     def _patient_column(self, table: Table) -> str:
         if self.patient_id in table.header:
             return self.patient_id
         raise CallError(
-            f"no patient column `{self.patient_id}`: {_LEAK}. The columns are {table.columns}; name one with "
+            f"no patient column `{self.patient_id}`: {_LEAK}; {table.found}; name one with "
             "--patient-id, or pass --patient-is-study to take every study as its own patient"
         )
+
+    def _has_splits(self, table: Table, columns: dict[str, str | None]) -> bool:
+        """False if the column says nothing. Splits by hash for some rows would tear patients apart."""
+        column = columns["split"] or ""
+        empty = [
+            row.number
+            for row in table.rows()
+            if not self._fault(row, columns["patient_id"], columns["study_id"])
+            and is_missing(row.cells[column])
+        ]
+        ...
 
     def _drafts(
         self, table: Table, columns: dict[str, str | None], labels: LabelColumns

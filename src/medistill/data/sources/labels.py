@@ -14,16 +14,17 @@ class LabelColumns:
 
     def __init__(self, table: Table, labels: tuple[str, ...], classes: tuple[str, ...]) -> None:
         self._labels = labels
-        self._values: dict[str, set[str]] = {column: set() for column in classes}
+        self._places = {column: dict[str, int]() for column in classes}  # value -> the first row that has it
         for row in table.rows() if labels or classes else ():
             if row.fault is None:
                 self._check(row)
         names = [_name(column) for column in labels]
-        names += [value for column in classes for value in sorted(self._values[column])]
+        names += [value for column in classes for value in sorted(self._places[column])]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise CallError(
-                f"the label and class columns name {len(twice)} finding(s) twice, such as `{twice[0]}`"
+                f"{len(twice)} finding(s) are named twice, first by {' and '.join(self._namings(twice[0]))}: "
+                "leave one of the columns out"
             )
         self.findings: tuple[str, ...] = tuple(names)
 
@@ -31,17 +32,27 @@ class LabelColumns:
         """Findings the row states; an empty cell states nothing."""
         stated = {_name(column): _state(row, column) for column in self._labels}
         labels = {finding: state for finding, state in stated.items() if state is not None}
-        for column, values in self._values.items():
+        for column, values in self._places.items():
             if not is_missing(row.cells[column]):
                 labels |= {value: int(value == _name(row.cells[column])) for value in values}
         return labels
 
+    def _namings(self, finding: str) -> list[str]:
+        """Where the finding is named; not by its name, which may be a cell of a patient's row."""
+        labels = [f"label column `{column}`" for column in self._labels if _name(column) == finding]
+        classes = [
+            f"class column `{column}`, row {rows[finding]}"
+            for column, rows in self._places.items()
+            if finding in rows
+        ]
+        return labels + classes
+
     def _check(self, row: Row) -> None:
         for column in self._labels:
             _state(row, column)
-        for column, values in self._values.items():
+        for column, values in self._places.items():
             if not is_missing(row.cells[column]):
-                values.add(_name(row.cells[column]))
+                values.setdefault(_name(row.cells[column]), row.number)
             if len(values) > _MOST_CLASSES:
                 raise CallError(
                     f"class column `{column}` has more than {_MOST_CLASSES} different values: not a category"

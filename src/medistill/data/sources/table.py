@@ -1,12 +1,17 @@
 """A CSV file read row by row, with errors a person can act on."""
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from medistill.data.sources.cells import is_sex_or_view
 from medistill.errors import CallError, MedistillError
+
+_NAME = re.compile(r"[A-Za-z][\w .()/-]{0,39}|")  # data frames leave the name of the row number empty
+_VALUE = re.compile(r"\d{4}|\.(png|jpe?g|dcm|tiff?|txt)$|(\w+\W+){5}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -21,23 +26,26 @@ class Row:
 class Table:
     """A CSV file with a header line. It is read anew for each pass, so that its size does not matter."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, known: Collection[str] = ()) -> None:
+        """`known` are names a header may hold; one that holds none of them is never quoted."""
         if path.is_dir():
             raise CallError(f"{path} is a folder; name the CSV file itself")
         if not path.is_file():
             raise CallError(f"no such file: {path}")
         self.path = path
+        self._known = {name.lower() for name in known}
         self.header = self._header()
 
     @property
-    def columns(self) -> str:
-        """The header for an error message. Cut short: a file without a header has a patient's row there."""
-        shown = [name if len(name) <= 24 else f"{name[:8]}..." for name in self.header[:20]]
-        return ", ".join([*shown, *(["..."] if len(self.header) > 20 else [])])
+    def found(self) -> str:
+        """The columns for an error message; of a file without a header line, whose first is a patient's, no word."""
+        if not self._is_named(self.header):
+            return f"the first line does not look like column names ({len(self.header)} columns)"
+        return f"the columns are {', '.join([*self.header[:20], *(['...'] if len(self.header) > 20 else [])])}"
 
     def require(self, column: str, flag: str) -> None:
         if column not in self.header:
-            raise CallError(f"no column `{column}`; the columns are {self.columns}; name yours with {flag}")
+            raise CallError(f"no column `{column}`; {self.found}; name yours with {flag}")
 
     def optional(self, asked: str | None, default: str) -> str | None:
         """The column asked for by name, else the one of the default name if there is one."""
@@ -59,10 +67,17 @@ class Table:
         header = tuple(cell.strip() for cell in next(self._lines(), []))
         if not any(header):
             raise CallError(f"{self.path} is empty: a CSV file starts with a line of column names")
-        name, count = Counter(header).most_common(1)[0]
-        if count > 1:
-            raise CallError(f"the header names column `{name}` {count} times: rename them")
+        twice = [name for name, count in Counter(header).items() if count > 1]
+        if twice:
+            named = f", such as `{twice[0]}`" if self._is_named(header) else ""
+            raise CallError(f"the first line has {len(twice)} column name(s) twice{named}: rename them")
         return header
+
+    def _is_named(self, header: tuple[str, ...]) -> bool:
+        """Whether the line looks like names of columns, and not like a row of values."""
+        like_names = all(_NAME.fullmatch(cell) and not _VALUE.search(cell) for cell in header)
+        values = any(is_sex_or_view(cell) for cell in header)
+        return like_names and not values and any(cell.lower() in self._known for cell in header)
 
     def _lines(self) -> Iterator[list[str]]:
         """All lines but the blank ones."""

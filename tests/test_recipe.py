@@ -1,0 +1,85 @@
+"""Every shipped recipe builds its model and starts without a false alarm."""
+
+import dataclasses
+import json
+
+import pytest
+
+from medistill.data.prepare import prepare
+from medistill.data.sources import PhantomSource
+from medistill.engine.collapse import CollapseWatch
+from medistill.engine.track import read_track
+from medistill.errors import CallError
+from medistill.pretrain import pretrain
+from medistill.recipe import RECIPES, from_config, read_config, to_config
+from tests.conftest import tiny_recipe
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    out = tmp_path_factory.mktemp("phantoms") / "corpus"
+    prepare(PhantomSource(count=400), out)
+    return out
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_every_field_of_a_recipe_survives_its_config_file(name):
+    recipe = RECIPES[name]()
+    assert recipe.name == name
+    assert from_config(json.loads(json.dumps(to_config(recipe)))) == recipe
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_no_recipe_raises_a_false_alarm_from_its_random_start(name, phantoms, tmp_path, monkeypatch):
+    """Five validations in the first 320 pairs, none excused as warm-up: collapse must not be declared."""
+    recipe = dataclasses.replace(
+        RECIPES[name](),
+        size=64,
+        window=64,
+        micro_batch=16,
+        epochs=1,
+        workers=0,
+        warmup=0.0,
+        validate_every=0.2,
+    )
+    seen = []
+    look = CollapseWatch.look
+
+    def spy(self, metrics, *, warm):
+        look(self, metrics, warm=True)
+        seen.append(metrics)
+
+    monkeypatch.setattr(CollapseWatch, "look", spy)
+    pretrain(recipe, phantoms, tmp_path / "run", watch=lambda *event: None)
+    assert len(seen) >= 4
+    assert len([line for line in read_track(tmp_path / "run") if "val/loss" in line]) == len(seen)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"name": 3}', "\ufffe"])
+def test_a_damaged_config_file_is_one_clear_line(content, tmp_path):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(CallError, match="damaged or of another version|has other fields"):
+        read_config(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alpha": 1.5},
+        {"micro_batch": 9},
+        {"micro_per_step": 3},
+        {"epochs": 0},
+        {"lr": 0.0},
+        {"momentum": -0.1},
+        {"queue": -1},
+        {"seed": -1},
+        {"vocabulary": 0},
+        {"max_tokens": 2},
+        {"alpha_ramp": float("nan")},
+        {"lr": float("inf")},
+    ],
+)
+def test_a_value_no_run_can_use_is_an_error_that_names_the_field(change):
+    with pytest.raises(CallError, match=next(iter(change))):
+        dataclasses.replace(tiny_recipe(), **change)
