@@ -1,5 +1,4 @@
 import datetime
-import json
 import pickle
 import random
 from pathlib import Path
@@ -7,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medistill.data.corpus import open_corpus, training_rows
+from medistill.data.corpus import training_rows
 from medistill.data.corpus_writer import write_corpus
 from medistill.data.image import decode_image, encode_image
 from medistill.data.study import StudyImage
-from medistill.errors import CallError, MedistillError
+from medistill.errors import CallError
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -195,69 +194,37 @@ def test_an_unknown_column_or_finding_is_a_call_error(write, study):
         rows.mask(0, "Mass")
 
 
-def test_a_corpus_of_another_version_is_refused(write, study):
-    path = write([study()]).path
-    (path / "card.json").write_text(json.dumps({"format": 2}))
-    with pytest.raises(CallError, match=r"format 2, this medistill reads format 1"):
-        open_corpus(path)
+def test_a_corpus_may_hold_lateral_images_only(write, study, grey):
+    corpus = write([study(number, views=("lateral",), split="train") for number in range(3)])
+    assert corpus.split("train").views == ["lateral"] * 3
+    np.testing.assert_array_equal(corpus.split("train").image(2), grey)
 
 
-@pytest.mark.parametrize("card", ["[1]", "{}", "not json", "\x00"])
-def test_a_folder_with_another_card_is_refused(tmp_path, card):
-    (tmp_path / "card.json").write_text(card)
-    with pytest.raises(CallError):
-        open_corpus(tmp_path)
+def test_a_corpus_without_a_split_to_validate_on_gets_one_of_a_single_patient_at_least(write, study):
+    corpus = write([study(1, split="train"), study(2, split="train"), study(3, split="test")])
+    assert corpus.splits == ("train", "test")
+    train, val = training_rows(corpus)
+    assert sorted(train.patient_ids + val.patient_ids) == ["p1", "p2"]
 
 
-def test_a_folder_that_is_not_there_or_not_a_corpus_is_refused(tmp_path):
-    with pytest.raises(CallError, match="no such folder"):
-        open_corpus(tmp_path / "none")
-    with pytest.raises(CallError, match="not a corpus"):
-        open_corpus(tmp_path)
+@pytest.mark.parametrize("state", [1, 0, -1])
+def test_a_finding_may_have_one_state_only(write, study, state):
+    corpus = write([study(n, labels={"mass": state}, split="train") for n in range(4)], findings=["mass"])
+    np.testing.assert_array_equal(corpus.split("train").labels, [[state]] * 4)
+    counts = corpus.card["splits"]["train"]["findings"]["mass"]
+    assert [counts["absent"], counts["present"], counts["uncertain"]][state] == sum(counts.values()) == 4
 
 
-def test_a_corpus_without_its_table_is_refused(write, study):
-    path = write([study()]).path
-    (path / "data-00000-of-00001.arrow").unlink()
-    with pytest.raises(CallError, match="incomplete"):
-        open_corpus(path)
+def test_a_finding_may_be_stated_nowhere(write, study):
+    corpus = write([study(split="train")], findings=["mass"])
+    assert np.isnan(corpus.labels).all()
 
 
-def test_an_existing_corpus_is_not_overwritten(write, study):
-    path = write([study()]).path
-    before = files_of(path)
-    with pytest.raises(CallError, match="is there already"):
-        write([study(2)])
-    assert files_of(path) == before
-
-
-def test_an_empty_folder_is_filled(write, tmp_path, study):
-    (tmp_path / "corpus").mkdir()
-    assert len(write([study()]).table) == 1
-
-
-def test_a_run_that_fails_leaves_nothing(tmp_path, study):
-    def failing():
-        yield study(1)
-        raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError):
-        write_corpus(failing(), tmp_path / "corpus", source="test", made_with={})
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_a_killed_run_left_is_replaced(write, tmp_path, study):
-    (tmp_path / ".corpus.partial").mkdir()
-    (tmp_path / ".corpus.partial" / "junk").write_text("half")
-    assert "junk" not in files_of(write([study()]).path)
-    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
-
-
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, study, monkeypatch):
-    def full(_descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(MedistillError, match="cannot be written: No space left on device"):
-        write_corpus([study()], tmp_path / "corpus", source="test", made_with={})
-    assert not list(tmp_path.iterdir())
+def test_a_split_of_the_sources_own_name_is_kept_and_counted(write, study):
+    card = write([study(1, split="train"), study(2, split="External"), study(3, split="val")]).card
+    assert {name: split["images"] for name, split in card["splits"].items()} == {
+        "train": 1,
+        "val": 1,
+        "external": 1,
+    }
+    assert list(card["splits"]) == ["train", "val", "external"]

@@ -65,7 +65,7 @@ def test_dates_are_read_only_from_a_column_that_is_named(table):
     path = table([("a.png", "p", "Clear.", "2020-01-31")], ("image", "patient_id", "text", "date"))
     assert read(path)[0].date is None
     assert read(path, date="date")[0].date == datetime.date(2020, 1, 31)
-    with pytest.raises(CallError, match="no column `day`.*--date"):
+    with pytest.raises(CallError, match=r"no column `day`.*--date"):
         read(path, date="day")
 
 
@@ -78,7 +78,7 @@ def test_a_split_column_without_a_split_is_none(table, empty):
 def test_rows_without_a_split_beside_rows_with_one_are_an_error(table):
     rows = [("a.png", str(number), "Clear.", split) for number, split in enumerate(["train", "NaN", "", "b"])]
     path = table(rows, ("image", "patient_id", "text", "split"))
-    with pytest.raises(CallError, match="2 of 4 rows have no `split`, first row 2: .*two splits.*by hash"):
+    with pytest.raises(CallError, match=r"2 of 4 rows have no `split`, first row 2: .*two splits.*by hash"):
         read(path)
 
 

@@ -21,6 +21,9 @@ CARD = "card.json"
 TABLE = "data-00000-of-00001.arrow"
 """The one Arrow file, named as `datasets.load_from_disk` expects it."""
 
+_PARTS = {"findings": list, "splits": dict, "sha256": str, "images": int}  # of the card, used by the reader
+_COLUMNS = ("study_id", "patient_id", "split", "image", "view", "text", "labels", "mask")
+
 
 class Rows:
     """Rows of a corpus: ids, text and labels as whole columns, images decoded one at a time.
@@ -104,7 +107,10 @@ class Corpus:
     @cached_property
     def table(self) -> pa.Table:
         """The whole corpus, memory-mapped: opening it reads almost nothing."""
-        return pa.ipc.open_stream(pa.memory_map(str(self.path / TABLE))).read_all()
+        try:
+            return pa.ipc.open_stream(pa.memory_map(str(self.path / TABLE))).read_all()
+        except (pa.ArrowException, OSError):
+            raise _damaged(self.path, f"{TABLE} cannot be read: cut short, or not Arrow") from None
 
     @cached_property
     def labels(self) -> Float32[np.ndarray, "n f"]:
@@ -142,7 +148,10 @@ def open_corpus(path: Path | str) -> Corpus:
         raise CallError(f"not a corpus: {folder} holds no {CARD}; `medistill prepare` writes one") from None
     except (OSError, ValueError):
         raise CallError(f"not a corpus: the {CARD} of {folder} cannot be read as JSON") from None
-    return _checked(folder, card)
+    _check_card(folder, card)
+    corpus = Corpus(folder, card)
+    _check_table(corpus)
+    return corpus
 
 
 def training_rows(corpus: Corpus) -> tuple[Rows, Rows]:
@@ -155,16 +164,37 @@ def training_rows(corpus: Corpus) -> tuple[Rows, Rows]:
     return train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
 
 
-def _checked(folder: Path, card: Any) -> Corpus:
-    version: object = card.get("format") if isinstance(card, dict) else None
-    if version != FORMAT:
+def _check_card(folder: Path, card: Any) -> None:
+    if not isinstance(card, dict):
+        raise _damaged(folder, f"{CARD} is not a JSON object")
+    if (version := card.get("format")) != FORMAT:
         found = "of no known version" if version is None else f"of format {version}"
         raise CallError(
             f"the corpus {folder} is {found}, this medistill reads format {FORMAT}: prepare it again"
         )
-    if not (folder / TABLE).is_file():
-        raise CallError(f"the corpus {folder} is incomplete: {TABLE} is missing; prepare it again")
-    return Corpus(folder, card)
+    for name, kind in _PARTS.items():
+        if not isinstance(card.get(name), kind):
+            raise _damaged(folder, f"{CARD} has no usable `{name}`")
+    if not all(isinstance(finding, str) for finding in card["findings"]):
+        raise _damaged(folder, f"{CARD} has no usable `findings`")
+
+
+def _check_table(corpus: Corpus) -> None:
+    if not (corpus.path / TABLE).is_file():
+        raise CallError(f"the corpus {corpus.path} is incomplete: {TABLE} is missing; prepare it again")
+    table, images = corpus.table, corpus.card["images"]
+    missing = [name for name in _COLUMNS if name not in table.column_names]
+    if missing:
+        raise _damaged(corpus.path, f"{TABLE} lacks the column `{missing[0]}`")
+    if table.num_rows != images:
+        raise _damaged(corpus.path, f"{TABLE} has {table.num_rows:,} rows, {CARD} says {images:,}")
+    labels = table.schema.field("labels").type
+    if not pa.types.is_struct(labels) or [field.name for field in labels] != list(corpus.findings):
+        raise _damaged(corpus.path, f"{TABLE} and {CARD} name different findings")
+
+
+def _damaged(folder: Path, why: str) -> CallError:
+    return CallError(f"the corpus {folder} is damaged ({why}): prepare it again")
 
 
 def _decoded(data: bytes) -> UInt8[np.ndarray, "h w"]:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import platform
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -10,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from medistill.atomic import sync_folder, write_atomically
 from medistill.data.corpus import CARD, FORMAT, TABLE
 from medistill.data.rejects import REJECTS, RejectLog
 from medistill.data.split import check_fractions
@@ -56,8 +59,9 @@ def write_corpus(
         card = {"format": FORMAT, "medistill": version("medistill"), "source": source, "made_with": made_with}
         card |= tally.card() | {"rejected": rejects.card()}
         rejects.write(partial / REJECTS)
-        (partial / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_atomically(partial / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         partial.rename(out)
+        sync_folder(out.parent)
     except OSError as error:
         raise MedistillError(
             f"the corpus cannot be written: {error.strerror or 'input or output failed'}"
@@ -68,15 +72,38 @@ def write_corpus(
 
 
 def _partial_folder(out: Path) -> Path:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CallError(f"{out} is there already: name another folder, or remove it first")
-    partial = out.parent / f".{out.name}.partial"
+    # Named by machine and process: another run that writes the same corpus keeps its own.
+    start = f".{out.name}.{platform.node()}-"
+    partial = out.parent / f"{start}{os.getpid()}.partial"
     try:
-        shutil.rmtree(partial, ignore_errors=True)  # what a killed run left behind
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise CallError(f"{out} is there already: name another folder, or remove it first")
+        for folder in _left_behind(out.parent, start):
+            shutil.rmtree(folder, ignore_errors=True)
         partial.mkdir(parents=True)
     except OSError as error:
         raise CallError(f"cannot make the folder {out}: {error.strerror}") from error
     return partial
+
+
+def _left_behind(parent: Path, start: str) -> list[Path]:
+    """Partial folders whose names start so, of runs that were killed."""
+    named = re.compile(rf"{re.escape(start)}(\d{{1,9}})\.partial")
+    folders = parent.iterdir() if parent.is_dir() else ()
+    found = [(folder, named.fullmatch(folder.name)) for folder in folders]
+    return [folder for folder, match in found if match and not _is_another_run(int(match[1]))]
+
+
+def _is_another_run(process: int) -> bool:
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives, and is somebody else's
+        pass
+    return True
 
 
 def _rows(
@@ -147,7 +174,7 @@ def _describe(folder: Path, schema: pa.Schema) -> None:
     from datasets import Features  # half a second to import, and only the writer needs it
 
     features = Features.from_arrow_schema(schema).to_dict()
-    (folder / "dataset_info.json").write_text(json.dumps({"features": features}), "utf-8")
+    write_atomically(folder / "dataset_info.json", json.dumps({"features": features}))
     state = {"_data_files": [{"filename": TABLE}], "_fingerprint": "0" * 16, "_split": None}
     state |= {
         "_format_columns": None,
@@ -155,7 +182,7 @@ def _describe(folder: Path, schema: pa.Schema) -> None:
         "_format_type": None,
         "_output_all_columns": False,
     }
-    (folder / "state.json").write_text(json.dumps(state), "utf-8")
+    write_atomically(folder / "state.json", json.dumps(state))
 
 
 def _check_rejects(rejects: RejectLog, accepted: int, out: Path, allowed: bool) -> None:

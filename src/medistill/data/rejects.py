@@ -2,10 +2,12 @@
 
 import csv
 import hashlib
+import io
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from medistill.atomic import write_atomically
 from medistill.data.study import Reject
 
 REJECTS = "rejected.csv"
@@ -33,12 +35,13 @@ class RejectLog:
         return {"count": self.count, "reasons": dict(self._reasons().most_common())}
 
     def write(self, path: Path) -> None:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(["row", "reason", "id", *(["path"] if self.show_paths else [])])
-            for reject in self._rejects:
-                name = [reject.path] if self.show_paths else []
-                table.writerow([reject.row, reject.reason, path_id(reject.path), *name])
+        file = io.StringIO(newline="")
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["row", "reason", "id", *(["path"] if self.show_paths else [])])
+        for reject in self._rejects:
+            name = [reject.path] if self.show_paths else []
+            table.writerow([reject.row, reject.reason, path_id(reject.path), *name])
+        write_atomically(path, file.getvalue())
 
     def _reasons(self) -> Counter[str]:
         return Counter(reject.reason for reject in self._rejects)

@@ -7,6 +7,8 @@ from medistill.errors import MedistillError
 
 PATIENCE = 3
 """Validations in a row."""
+EARLIEST = 500
+"""Optimizer steps before which no verdict is passed: a slow start looks just like a collapse."""
 SAME = 0.99
 """Mean cosine between embeddings of different pairs above which they are taken for one point."""
 

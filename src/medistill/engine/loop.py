@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 
 from medistill.data.loader import Window, WindowLoader
 from medistill.engine.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
-from medistill.engine.collapse import CollapseWatch, check_finite
+from medistill.engine.collapse import EARLIEST, CollapseWatch, check_finite
 from medistill.engine.method import make_method
 from medistill.engine.optimizer import make_optimizer, scaler_of, take_step
 from medistill.engine.schedule import lr_factor, steps_in_window
@@ -151,7 +151,7 @@ class Trainer:
         if standing(metrics) > self.best:
             self.best = standing(metrics)
             save_model(delivered, self.run / "model")
-        self.collapse.look(metrics, warm=self.step >= self.recipe.warmup * self.steps)
+        self.collapse.look(metrics, warm=self.step >= max(EARLIEST, self.recipe.warmup * self.steps))
 
     def _validation_due(self) -> bool:
         every = max(1, round(self.recipe.validate_every * self.windows_per_epoch))

@@ -22,8 +22,8 @@ _LEAK = "images of one patient could then land in two splits, and every figure w
 class CsvSource:
     """A CSV file with a row per image. Rows of the same study id are one study.
 
-    Columns left unnamed are the ones with the names of a corpus, if the file has them; only dates are not
-    read unless their column is named. Sex, age, date and view are left empty where a cell cannot be understood.
+    Columns left unnamed are the ones with the names of a corpus, if the file has them; the date's is always
+    to be named. Sex, age, date and view are left empty where a cell cannot be understood.
     """
 
     name: ClassVar[str] = "csv"
@@ -49,8 +49,8 @@ class CsvSource:
     age: str | None = None
     """Column of the age in years."""
     date: str | None = None
-    """Column of the date, as 2020-01-31. Dates are stored as given: shift them, alike for all rows of a patient,
-    before. Without this flag no date is read."""
+    """Column of the date, as 2020-01-31; without one, no dates are read. They are stored as given: shift them
+    first, all dates of a patient by the same number of days."""
     findings: str | None = None
     """Column of the report's findings section."""
     impression: str | None = None
@@ -73,7 +73,8 @@ class CsvSource:
     def open(self) -> Reading:
         table = Table(self.path, known={*_NAMES, *self._asked()})
         columns = self._columns(table)
-        if columns["split"] and not self._has_splits(table, columns):
+        split = columns["split"]
+        if split and not self._has_splits(table, split, columns):
             columns["split"] = None
         labels = LabelColumns(table, self.labels, self.classes)
         return Reading(
@@ -100,7 +101,9 @@ class CsvSource:
             table.require(column, "--classes")
         if self.date:
             table.require(self.date, "--date")
-        columns = {name: table.optional(getattr(self, name), name) for name in _OPTIONAL} | {"date": self.date}
+        columns = {name: table.optional(getattr(self, name), name) for name in _OPTIONAL} | {
+            "date": self.date
+        }
         return columns | {"patient_id": None if self.patient_is_study else self._patient_column(table)}
 
     def _patient_column(self, table: Table) -> str:
@@ -111,32 +114,38 @@ class CsvSource:
             "--patient-id, or pass --patient-is-study to take every study as its own patient"
         )
 
-    def _has_splits(self, table: Table, columns: dict[str, str | None]) -> bool:
-        """False if the column says nothing. Splits by hash for some rows would tear patients apart."""
-        column = columns["split"] or ""
-        empty = [
-            row.number
-            for row in table.rows()
-            if not self._fault(row, columns["patient_id"], columns["study_id"])
-            and is_missing(row.cells[column])
-        ]
-        ...
+    def _has_splits(self, table: Table, column: str, columns: dict[str, str | None]) -> bool:
+        """Whether the column says anything; if it does, it must for every row that is used."""
+        missing = {
+            row.number: is_missing(row.cells[column]) for row in table.rows() if not self._fault(row, columns)
+        }
+        empty = [number for number, is_empty in missing.items() if is_empty]
+        if 0 < len(empty) < len(missing):
+            raise CallError(
+                f"{len(empty):,} of {len(missing):,} rows have no `{column}`, first row {empty[0]}: split by "
+                "hash, their patients could land in two splits. Fill the column, or take it out of the file, "
+                "to have all patients split by hash"
+            )
+        return len(empty) < len(missing)
 
     def _drafts(
         self, table: Table, columns: dict[str, str | None], labels: LabelColumns
     ) -> Iterator[Draft | Reject]:
         for row in table.rows():
-            fault = row.fault or self._fault(row, columns["patient_id"], columns["study_id"])
+            fault = self._fault(row, columns)
             if fault:
                 yield Reject(row=row.number, reason=fault, path=row.cells.get(self.image, ""))
             else:
                 yield self._draft(row, columns, labels)
 
-    def _fault(self, row: Row, *ids: str | None) -> str | None:
+    def _fault(self, row: Row, columns: dict[str, str | None]) -> str | None:
+        if row.fault:
+            return row.fault
         if is_missing(row.cells[self.image]):
             return "no image named"
         if not self._text(row):
             return "empty text"
+        ids = (columns["patient_id"], columns["study_id"])
         empty = [column for column in ids if column and is_missing(row.cells[column])]
         return f"no {empty[0]}" if empty else None
 

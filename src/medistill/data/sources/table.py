@@ -12,6 +12,7 @@ from medistill.errors import CallError, MedistillError
 
 _NAME = re.compile(r"[A-Za-z][\w .()/-]{0,39}|")  # data frames leave the name of the row number empty
 _VALUE = re.compile(r"\d{4}|\.(png|jpe?g|dcm|tiff?|txt)$|(\w+\W+){5}", re.IGNORECASE)
+_NO_NAMES = "the first line does not look like column names"
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,11 @@ class Table:
 
     @property
     def found(self) -> str:
-        """The columns for an error message; of a file without a header line, whose first is a patient's, no word."""
+        """The columns for an error message; not a word of what may be a patient's row instead."""
         if not self._is_named(self.header):
-            return f"the first line does not look like column names ({len(self.header)} columns)"
-        return f"the columns are {', '.join([*self.header[:20], *(['...'] if len(self.header) > 20 else [])])}"
+            return f"{_NO_NAMES} ({len(self.header)} columns)"
+        more = ["..."] if len(self.header) > 20 else []
+        return f"the columns are {', '.join([*self.header[:20], *more])}"
 
     def require(self, column: str, flag: str) -> None:
         if column not in self.header:
@@ -67,10 +69,11 @@ class Table:
         header = tuple(cell.strip() for cell in next(self._lines(), []))
         if not any(header):
             raise CallError(f"{self.path} is empty: a CSV file starts with a line of column names")
-        twice = [name for name, count in Counter(header).items() if count > 1]
-        if twice:
-            named = f", such as `{twice[0]}`" if self._is_named(header) else ""
-            raise CallError(f"the first line has {len(twice)} column name(s) twice{named}: rename them")
+        name, count = Counter(header).most_common(1)[0]
+        if count > 1 and not self._is_named(header):
+            raise CallError(f"{_NO_NAMES} ({len(header)} columns, two of them the same)")
+        if count > 1:
+            raise CallError(f"the header names column `{name}` {count} times: rename them")
         return header
 
     def _is_named(self, header: tuple[str, ...]) -> bool:
