@@ -167,3 +167,73 @@ def test_errors_of_a_run_are_one_line(tiny_corpus, tmp_path, capsys):
     assert call("evaluate", tmp_path, "--data", tiny_corpus, "--out", tmp_path / "e") == 2
     assert "format 9" in one_line(capsys)
     card.write_text(before)
+
+
+@pytest.fixture
+def finished(tiny_corpus, tmp_path) -> Path:
+    """A run folder that may be damaged."""
+    shape = ["--size", 32, "--window", 16, "--epochs", 1, "--min-patients", 1]
+    assert call("train", "small", "--data", tiny_corpus, "--out", tmp_path / "run", *shape) == 0
+    return tmp_path / "run"
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda run: (run / "model" / "config.json").write_text("{"),
+        lambda run: (run / "model" / "config.json").write_text("[]"),
+        lambda run: rewrite(run / "model" / "config.json", dim=9),
+        lambda run: (run / "model" / "tokenizer.json").write_text("{}"),
+        lambda run: (run / "model" / "model.safetensors").write_bytes(b"cut"),
+        lambda run: (run / "model" / "model.safetensors").unlink(),
+    ],
+)
+def test_a_damaged_model_is_one_line(finished, tiny_corpus, tmp_path, capsys, damage):
+    damage(finished)
+    capsys.readouterr()
+    assert call("evaluate", finished, "--data", tiny_corpus, "--out", tmp_path / "e") == 2
+    assert "damaged" in (line := one_line(capsys)) or "no model in" in line
+
+
+def test_an_unfinished_last_line_of_metrics_does_not_stop_an_evaluation(finished, tiny_corpus, tmp_path):
+    with (finished / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"step": 3, "lo\xff')
+    assert call("evaluate", finished, "--data", tiny_corpus, "--out", tmp_path / "e") == 0
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"effusion": 3}', '{"effusion": {"positive": []}}', "\ufffe"]
+)
+def test_bad_prompts_are_one_line(finished, tiny_corpus, tmp_path, capsys, content):
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(content)
+    capsys.readouterr()
+    arguments = ["--data", tiny_corpus, "--out", tmp_path / "e", "--prompts", prompts]
+    assert call("evaluate", finished, *arguments) == 2
+    one_line(capsys)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_an_output_that_cannot_be_a_folder_is_one_line(finished, tiny_corpus, tmp_path, capsys, place):
+    (tmp_path / "file").write_text("x")
+    capsys.readouterr()
+    assert call("evaluate", finished, "--data", tiny_corpus, "--out", tmp_path / place) in (1, 2)
+    one_line(capsys)
+    shape = ["--size", 32, "--window", 16, "--min-patients", 1]
+    assert call("train", "small", "--data", tiny_corpus, "--out", tmp_path / place, *shape) in (1, 2)
+    one_line(capsys)
+
+
+def test_a_corpus_without_labels_is_evaluated_by_retrieval_alone(tmp_path, capsys):
+    path = write_csv(tmp_path, rows=60)
+    assert call("prepare", "csv", path, "--out", tmp_path / "corpus", "--workers", 1) == 0
+    shape = ["--size", 32, "--window", 16, "--epochs", 1, "--min-patients", 1]
+    assert call("train", "small", "--data", tmp_path / "corpus", "--out", tmp_path / "run", *shape) == 0
+    capsys.readouterr()
+    arguments = ["--data", tmp_path / "corpus", "--out", tmp_path / "e", "--json"]
+    assert call("evaluate", tmp_path / "run", *arguments) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"retrieval"}

@@ -6,22 +6,31 @@ import time
 
 import pytest
 
+from medistill.cli import main
 from medistill.engine.track import read_track
 from medistill.quickstart import quickstart
 
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """Any attempt to reach another machine fails the test."""
+    """Any attempt to reach another machine is refused, noted, and fails the test at its end."""
+    attempts, connect = [], socket.socket.connect
 
-    def refuse(self, address, *rest):
-        if self.family != socket.AF_UNIX:
-            raise AssertionError(f"something tried to reach {address}")
-        return connect(self, address, *rest)
+    def refuse(self, address):
+        if self.family == socket.AF_UNIX:
+            return connect(self, address)
+        attempts.append(address)
+        raise OSError("there is no network in this test")
 
-    connect = socket.socket.connect
+    def unknown(host, *rest, **options):
+        attempts.append(host)
+        raise socket.gaierror("there is no network in this test")
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    yield
+    assert attempts == []
 
 
 def test_a_small_quickstart_runs_without_a_network_and_goes_on_where_it_was(no_network, tmp_path):
@@ -48,3 +57,17 @@ def test_the_quickstart_reaches_the_figures_it_promises(no_network, tmp_path):
     assert retrieval["i2t_r@10_unique"]["value"] >= 10 * retrieval["chance_r@10"]["value"]
     recalls = [line["val/i2t_r@10"] for line in read_track(tmp_path / "run") if "val/loss" in line]
     assert len(recalls) >= 2
+
+
+@pytest.mark.slow
+def test_five_minutes_of_training_reach_more(tmp_path):
+    """Twice the studies and five epochs."""
+    corpus, run, out = (tmp_path / name for name in ("corpus", "run", "evaluation"))
+    for arguments in (
+        ["prepare", "phantom", "--count", "16000", "--out", str(corpus)],
+        ["train", "quickstart", "--data", str(corpus), "--out", str(run), "--epochs", "5"],
+        ["evaluate", str(run), "--data", str(corpus), "--out", str(out)],
+    ):
+        main(arguments)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["zero_shot"]["auroc_macro"]["value"] >= 0.92

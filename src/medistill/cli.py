@@ -57,6 +57,8 @@ def prepare(
 ) -> None:
     """Turn source files into a corpus: one row per image, split by patient.
 
+    Example: medistill prepare csv reports.csv --out corpus --text findings impression --patient-id subject
+
     Args:
         source: What to read.
         out: Corpus folder to make.

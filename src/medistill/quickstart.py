@@ -9,7 +9,7 @@ from medistill.pretrain import pretrain
 from medistill.progress import progress_bar, stages, training_bar
 from medistill.recipe import quickstart as quickstart_recipe
 
-STUDIES = 8000
+STUDIES = 7000
 
 
 def quickstart(out: Path, *, studies: int = STUDIES) -> None:

@@ -1,0 +1,52 @@
+"""The commands of docs/real-data.md, on the data they were written for."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from medistill.cli import main
+
+REAL = Path(os.environ.get("MEDISTILL_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+PROMPTS = Path(__file__).parents[1] / "docs" / "medpix_prompts.json"
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+def real(name: str) -> Path:
+    if not (REAL / name).is_file():
+        pytest.skip("no real data here: set MEDISTILL_REAL_DATA to the folder that holds it")
+    return REAL / name
+
+
+def run(*arguments: object) -> None:
+    main([str(a) for a in arguments])
+
+
+def test_small_learns_medpix_from_scratch(tmp_path):
+    texts = ["--text", "modality", "plane", "location", "caption", "--classes", "region", "--size", 96]
+    run("prepare", "csv", real("medpix/train.csv"), "--out", tmp_path / "train", "--test", 0, *texts)
+    run("prepare", "csv", real("medpix/dev.csv"), "--out", tmp_path / "dev", "--val", 0, "--test", 1, *texts)
+    run("train", "small", "--data", tmp_path / "train", "--out", tmp_path / "run")
+    out = tmp_path / "evaluation"
+    run("evaluate", tmp_path / "run", "--data", tmp_path / "dev", "--prompts", PROMPTS, "--out", out)
+    metrics = json.loads((out / "metrics.json").read_text())
+    retrieval = metrics["retrieval"]
+    assert retrieval["i2t_r@10"]["value"] >= 3 * retrieval["chance_r@10"]["value"]
+    assert metrics["zero_shot"]["auroc_macro"]["value"] >= 0.70
+    page = (out / "page.html").read_text()
+    assert "data:image/png" not in page
+    assert "MPX" not in page
+
+
+def test_small_goes_through_covid_cxr_without_a_false_step(tmp_path):
+    source = real("covid_cxr/metadata.csv")
+    corpus, shape = tmp_path / "corpus", ["--size", 96]
+    with pytest.raises(SystemExit) as refused:
+        run("prepare", "csv", source, "--out", corpus, "--classes", "finding", *shape)
+    assert refused.value.code == 1
+    run("prepare", "csv", source, "--out", corpus, "--classes", "finding", *shape, "--allow-rejects")
+    run("train", "small", "--data", corpus, "--out", tmp_path / "run", "--min-patients", 10)
+    run("evaluate", tmp_path / "run", "--data", corpus, "--out", tmp_path / "evaluation")
+    metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
+    assert 0 <= metrics["retrieval"]["i2t_r@10"]["value"] <= 1
