@@ -1,6 +1,7 @@
 """What is asked of the text encoder for each finding."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from medistill.errors import CallError
 
@@ -18,8 +19,12 @@ def resolve_prompts(
     findings: Sequence[str], given: Prompts | None, *, source: str
 ) -> dict[str, dict[str, list[str]]]:
     """The prompts of every finding: the given ones, else the phantom's own, else a plain template."""
-    given = given or {}
-    _check(given, findings)
+    given = checked(given or {})
+    unknown = [finding for finding in given if finding not in findings]
+    if unknown:
+        raise CallError(
+            f"prompts for '{unknown[0]}', which the corpus does not label; it labels: {', '.join(findings)}"
+        )
     known: Prompts = {**_phantom_prompts(), **given} if source == "phantom" else given
     return {
         finding: {side: list(known[finding][side]) for side in SIDES}
@@ -41,16 +46,16 @@ def _phantom_prompts() -> Prompts:
     return PROMPTS
 
 
-def _check(given: Prompts, findings: Sequence[str]) -> None:
+def checked(given: Any) -> Prompts:
+    """The prompts, if they have the shape of prompts; else a CallError."""
+    if not isinstance(given, Mapping):
+        raise CallError('prompts must be {finding: {"positive": [...], "negative": [...]}}')
     for finding, sides in given.items():
-        texts: Mapping[str, object] = sides if isinstance(sides, Mapping) else {}  # pyright: ignore
-        if finding not in findings:
-            raise CallError(
-                f"prompts for '{finding}', which the corpus does not label; it labels: {', '.join(findings)}"
-            )
+        texts: Any = sides if isinstance(sides, Mapping) else {}
         for side in SIDES:
             if not _is_list_of_texts(texts.get(side)):
                 raise CallError(f"prompts for '{finding}' need a list of one or more texts under '{side}'")
+    return given
 
 
 def _is_list_of_texts(value: object) -> bool:

@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from medistill.data.corpus import open_corpus
 from medistill.engine.track import read_track
 from medistill.errors import CallError
 from medistill.evaluate.evaluation import Progress, evaluate_model
-from medistill.evaluate.prompts import Prompts
+from medistill.evaluate.prompts import Prompts, checked
 from medistill.evaluate.write import write_evaluation
 from medistill.model.dual import load
 
@@ -33,9 +32,6 @@ def evaluate_run(
 def read_prompts(path: Path) -> Prompts:
     """Prompts from a JSON file; CallError if it is not one."""
     try:
-        prompts: Any = json.loads(path.read_text("utf-8"))
+        return checked(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError) as error:
         raise CallError(f"cannot read prompts from {path}: {error}") from error
-    if not isinstance(prompts, dict):
-        raise CallError(f'{path} does not hold {{finding: {{"positive": [...], "negative": [...]}}}}')
-    return prompts
