@@ -204,7 +204,7 @@ def small() -> Recipe:
 
 
 def chest_resnet50() -> Recipe:
-    """ResNet-50 and BERT-base at 224 pixels for an 11 GB card, window 1,024; not yet measured on a card.
+    """ResNet-50 and BERT-base at 224 pixels, window 1,024; its memory is not yet measured on any card.
 
     A random start needs a large corpus; `--image.pretrained` and `--text.pretrained` name weights to use.
     """
