@@ -16,7 +16,7 @@ check: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --project .
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
