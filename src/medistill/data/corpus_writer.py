@@ -101,8 +101,8 @@ def _is_another_run(process: int) -> bool:
         os.kill(process, 0)  # sends nothing
     except ProcessLookupError:
         return False
-    except PermissionError:  # it lives, and is somebody else's
-        pass
+    except PermissionError:
+        return True  # it lives, and is somebody else's
     return True
 
 
