@@ -1,8 +1,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OPEN_CLIP := .venv-open-clip
+PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+TORCH := -c 'from importlib.metadata import version; print(version("torch"))'
+EXTRA := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["open_clip"])'
 
-.PHONY: demo test check lint clean
+.PHONY: demo test check check-open-clip lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/medistill quickstart --out quickstart
@@ -12,6 +16,9 @@ test: lint
 
 check: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow
+
+check-open-clip: $(OPEN_CLIP)/.installed
+	$(OPEN_CLIP)/bin/python -m pytest -p tests.open_clip.operators tests/open_clip
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -29,5 +36,14 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/.installed
 
+# torchvision stays out of $(VENV): this environment lies over it and adds what open_clip needs, a few MB
+# beside the same torch.
+$(OPEN_CLIP)/.installed: pyproject.toml constraints.txt $(VENV)/.installed-dev
+	$(BIN)/python -m venv --clear $(OPEN_CLIP)
+	echo "import site; site.addsitedir('$$($(BIN)/python $(PACKAGES))')" \
+		> "$$($(OPEN_CLIP)/bin/python $(PACKAGES))/base.pth"
+	$(OPEN_CLIP)/bin/python -m pip install --quiet "torch==$$($(BIN)/python $(TORCH))" "$$($(BIN)/python $(EXTRA))"
+	touch $@
+
 clean:
-	rm -rf $(VENV) quickstart build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OPEN_CLIP) quickstart build dist .pytest_cache .ruff_cache

@@ -102,7 +102,7 @@ def test_the_version_is_the_package_version(capsys):
         (["trian"], "no command is called 'trian'"),
         (["train"], "train takes a recipe first"),
         (["train", "huge"], "'huge' is none"),
-        (["prepare", "dicom"], "sources: phantom, folder, csv"),
+        (["prepare", "nifti"], "sources: phantom, folder, csv, dicom"),
         (["prepare", "folder", "nowhere", "--out", "x"], "no such folder"),
         (["evaluate", "nowhere", "--data", "nowhere", "--out", "x"], "no such folder"),
         (["train", "small", "--data", "nowhere", "--out", "x"], "no such folder"),
@@ -150,6 +150,7 @@ def test_train_and_evaluate_by_hand(tiny_corpus, tmp_path, capsys):
     assert {"value", "low", "high", "n_images", "n_patients"} <= set(metrics["retrieval"]["i2t_r@10"])
     page = (out / "page.html").read_text()
     assert "data:image/png" not in page
+    assert "Training and few shots" in page
     assert call("evaluate", run, "--data", tiny_corpus, "--out", out, "--with-cases") == 0
     assert "treat it as patient data" in capsys.readouterr().err
     assert "data:image/png" in (out / "page.html").read_text()

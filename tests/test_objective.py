@@ -5,7 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck
 
-from medistill.objective import contrast, distilled_contrast, in_batch_contrast, positive_mask, soft_targets
+from medistill.objective import (
+    contrast,
+    distilled_contrast,
+    info_nce,
+    pairwise_sigmoid,
+    positive_mask,
+    soft_targets,
+)
 
 
 def unit(rows: int, width: int = 5, seed: int = 0) -> torch.Tensor:
@@ -99,15 +106,51 @@ def test_target_rows_sum_to_one_and_share_among_positives():
     assert hard[0].tolist() == [0.5, 0.5, 0, 0, 0, 0]
 
 
-def test_in_batch_contrast_is_the_mean_of_both_directions_and_reaches_both_sides():
+def test_info_nce_is_the_mean_of_both_directions_and_reaches_both_sides():
     image, text = unit(4).requires_grad_(), unit(4, seed=1).requires_grad_()
-    scale, target = torch.tensor(8.0).double(), torch.eye(4).double()
-    loss = in_batch_contrast(image, text, target, target, scale=scale)
+    scale = torch.tensor(8.0).double()
+    loss = info_nce(image, text, image, text, torch.eye(4).bool(), scale=scale)
     logits, own = scale * image @ text.T, torch.arange(4)
     torch.testing.assert_close(loss, (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2)
     loss.backward()
     assert image.grad is not None
     assert text.grad is not None
+
+
+def test_info_nce_shares_the_target_among_positives():
+    image, text, positive = unit(3), unit(3, seed=1), torch.eye(3, dtype=torch.bool)
+    positive[0, 1] = positive[1, 0] = True
+    scale = torch.tensor(8.0).double()
+    expected = 0.0
+    for query, keys in ((image, text), (text, image)):
+        for i in range(3):
+            log_p = (scale * query[i] @ keys.T).log_softmax(dim=0)
+            expected -= float(log_p[positive[i]].mean()) / 6
+    assert float(info_nce(image, text, image, text, positive, scale=scale)) == pytest.approx(
+        expected, rel=1e-12
+    )
+
+
+def test_pairwise_sigmoid_equals_a_slow_loop():
+    image, text, positive = unit(3), unit(5, seed=1), several_positives(3, 5)
+    scale, bias = torch.tensor(9.0).double(), torch.tensor(-3.0).double()
+    slow = 0.0
+    for i in range(3):
+        for j in range(5):
+            sign = 1 if positive[i, j] else -1
+            slow += math.log(1 + math.exp(-sign * (9.0 * float(image[i] @ text[j]) - 3.0))) / 3
+    loss = pairwise_sigmoid(image, text, positive, scale=scale, bias=bias)
+    assert float(loss) == pytest.approx(slow, rel=1e-12)
+
+
+def test_pairwise_sigmoid_has_the_gradient_of_finite_differences():
+    positive = several_positives(3, 5)
+    inputs = (unit(3), unit(5, seed=1), torch.tensor(4.0).double(), torch.tensor(-2.0).double())
+
+    def loss(image, text, scale, bias):
+        return pairwise_sigmoid(image, text, positive, scale=scale, bias=bias)
+
+    assert gradcheck(loss, tuple(x.requires_grad_() for x in inputs))
 
 
 def test_positives_are_of_the_same_study_or_the_same_text():

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -15,12 +16,14 @@ from safetensors.torch import load_file
 import medistill
 from medistill.data.corpus import open_corpus
 from medistill.engine.checkpoint import load_checkpoint
+from medistill.engine.step import train_window
 from medistill.engine.track import best_validation, read_track
 from medistill.errors import CallError, MedistillError
 from medistill.pretrain import claimed, make_validate, pretrain
 from medistill.recipe import Encoder, read_config, to_config
 from tests.conftest import tiny_model, tiny_recipe, write_noise_corpus
 
+ROOT = Path(__file__).parents[1]
 DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 
 
@@ -129,6 +132,22 @@ def test_other_recipes_resume_to_the_same_weights_too(tiny_corpus, tmp_path, cha
     assert_same_weights(tmp_path / "one", tmp_path / "two")
 
 
+def test_a_micro_batch_halved_for_want_of_memory_stays_so_on_resume(tiny_corpus, tmp_path, monkeypatch):
+    sizes = []
+
+    def short_at_first(*given, batching, **more):
+        if not sizes:
+            batching.halve()
+        sizes.append(batching.micro)
+        return train_window(*given, batching=batching, **more)
+
+    monkeypatch.setattr("medistill.engine.loop.train_window", short_at_first)
+    with pytest.raises(BrokenOff):
+        pretrain(hard_recipe(), tiny_corpus, tmp_path / "run", watch=break_off_after(2))
+    pretrain(hard_recipe(), tiny_corpus, tmp_path / "run", watch=silent)
+    assert set(sizes) == {3}
+
+
 def test_the_delivered_model_is_that_of_the_best_validation(tiny_corpus, tmp_path):
     """Of 10 validation pairs recall@10 is always 1, so the loss decides."""
     run = tmp_path / "run"
@@ -213,7 +232,7 @@ def test_a_run_starts_from_another_model(tiny_corpus, tmp_path):
 
 
 def test_a_model_of_another_size_cannot_start_a_run(tiny_corpus, tmp_path):
-    from medistill.model.dual import save_model
+    from medistill.model.saved import save_model
 
     save_model(tiny_model(tiny_recipe(size=48)), tmp_path / "model")
     with pytest.raises(CallError, match="--size 48"):
@@ -226,20 +245,10 @@ def test_a_hopeless_learning_rate_stops_with_a_reason(tiny_corpus, tmp_path):
         pretrain(recipe, tiny_corpus, tmp_path / "run", watch=silent)
 
 
-RUN = """
-import json, sys, torch
-from pathlib import Path
-from medistill.pretrain import pretrain
-from medistill.recipe import from_config
-torch.set_num_threads(1)
-recipe, data, run = sys.argv[1:]
-pretrain(from_config(json.loads(recipe)), Path(data), Path(run), watch=lambda *event: None)
-"""
-
-
 def process(recipe, corpus: Path, run: Path) -> subprocess.Popen:
-    arguments = [sys.executable, "-c", RUN, json.dumps(to_config(recipe)), str(corpus), str(run)]
-    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    arguments = [json.dumps(to_config(recipe)), str(corpus), str(run)]
+    command = [sys.executable, "-m", "tests.run_process", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def ended(child: subprocess.Popen) -> tuple[int, str]:
@@ -248,30 +257,46 @@ def ended(child: subprocess.Popen) -> tuple[int, str]:
     return child.returncode, error
 
 
-def wait_for_checkpoint(run: Path, other_than: float = 0.0) -> None:
-    path = run / "checkpoints" / "last.pt"
+def wait_for_window(run: Path) -> None:
+    """Until the process that was just started has trained a window."""
+    track, before = run / "metrics.jsonl", 0.0
+    if track.is_file():
+        before = track.stat().st_mtime
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        if path.is_file() and path.stat().st_mtime != other_than:
+        if track.is_file() and track.stat().st_mtime > before and read_track(run):
             return
         time.sleep(0.005)
-    raise AssertionError("no checkpoint within a minute")
+    raise AssertionError("no window within a minute")
+
+
+def wait_for_writing(checkpoints: Path) -> bool:
+    """Until a checkpoint is half written; False if none is met within a second."""
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        if any(path.name != "last.pt" for path in checkpoints.glob("*")):
+            return True
+    return False
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on_to_bitwise_the_same_weights(tiny_corpus, tmp_path):
-    recipe = hard_recipe(epochs=40)
-    whole = tmp_path / "whole"
+def test_thirty_kills_leave_a_run_that_ends_in_bitwise_the_same_weights(tiny_corpus, tmp_path):
+    """At random moments; every third while a checkpoint is being written, known by its temporary file."""
+    recipe = hard_recipe(epochs=150)
+    whole, run = tmp_path / "whole", tmp_path / "run"
     assert ended(process(recipe, tiny_corpus, whole))[0] == 0
-    run, killed = tmp_path / "run", 0
-    for pause in (0.0, 0.05, 0.3):
-        before = (run / "checkpoints" / "last.pt").stat().st_mtime if killed else 0.0
+    random, killed, in_writing = np.random.default_rng(0), 0, 0
+    while killed < 30:
         child = process(recipe, tiny_corpus, run)
-        wait_for_checkpoint(run, before)
-        time.sleep(pause)
+        wait_for_window(run)
+        if killed % 3 == 0:
+            in_writing += wait_for_writing(run / "checkpoints")
+        else:
+            time.sleep(random.uniform(0, 0.2))
         child.kill()
         killed += ended(child)[0] == -signal.SIGKILL
-    assert killed == 3
+        assert not (run / "checkpoints" / "last.pt").exists() or load_checkpoint(run / "checkpoints")
+    assert in_writing >= 5
     assert ended(process(recipe, tiny_corpus, run))[0] == 0
     assert_same_weights(whole, run)
 
@@ -288,3 +313,15 @@ def test_sigterm_finishes_the_window_saves_and_says_so(tiny_corpus, tmp_path):
     assert status == 1
     assert "run the same command again" in error
     assert load_checkpoint(run / "checkpoints")["position"]["window"] > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux names a process's children")
+def test_a_worker_that_is_killed_ends_the_run_with_advice(tiny_corpus, tmp_path):
+    """In a process without shape checks: they would turn an error that arrives within them into their own."""
+    child = process(tiny_recipe(workers=1, epochs=2000, log_every=1), tiny_corpus, tmp_path / "run")
+    wait_for_window(tmp_path / "run")
+    for worker in Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split():
+        os.kill(int(worker), signal.SIGKILL)
+    status, error = ended(child)
+    assert status != 0
+    assert "lower --workers" in error

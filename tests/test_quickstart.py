@@ -55,6 +55,7 @@ def test_the_quickstart_reaches_the_figures_it_promises(no_network, tmp_path):
     assert min(e["value"] for name, e in zero_shot.items() if name.startswith("auroc/")) >= 0.70
     assert metrics["few_shot"]["auroc_macro@16"]["value"] >= 0.85
     assert retrieval["i2t_r@10_unique"]["value"] >= 10 * retrieval["chance_r@10"]["value"]
+    assert metrics["grounding"]["pointing_game_over_center"]["low"] >= 0.1
     recalls = [line["val/i2t_r@10"] for line in read_track(tmp_path / "run") if "val/loss" in line]
     assert len(recalls) >= 2
 

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medistill.data.corpus import open_corpus
-    from medistill.model.dual import DualEncoder, load
+    from medistill.model.any_model import open_model
+    from medistill.model.dual import DualEncoder
+    from medistill.model.saved import load
 
-__all__ = ["DualEncoder", "load", "open_corpus"]
+__all__ = ["DualEncoder", "load", "open_corpus", "open_model"]
 __version__ = "0.1.0"
 
 
@@ -16,8 +18,16 @@ def __getattr__(name: str) -> Any:
         from medistill.data.corpus import open_corpus
 
         return open_corpus
-    if name in ("DualEncoder", "load"):
-        from medistill.model import dual
+    if name == "open_model":
+        from medistill.model.any_model import open_model
 
-        return getattr(dual, name)
+        return open_model
+    if name == "DualEncoder":
+        from medistill.model.dual import DualEncoder
+
+        return DualEncoder
+    if name == "load":
+        from medistill.model.saved import load
+
+        return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,10 +1,13 @@
 """Files that are either whole or absent, whatever kills the process."""
 
+import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from medistill.errors import CallError
 
 
 @contextmanager
@@ -28,6 +31,24 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write `content` (text as UTF-8) through `atomic_file`."""
     with atomic_file(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def append_durably(path: Path, data: bytes) -> None:
+    """Add to the end of a file; on the disk when this returns."""
+    with path.open("ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def hold(handle: int, out: Path) -> None:
+    """Lock an open file for this process; CallError if another holds it, and so is writing `out`."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CallError(f"another run is writing {out}: wait for it, or name another --out") from None
+    except OSError:  # a network file system without locks: two runs at once are then the user's own care
+        return
 
 
 def sync_folder(folder: Path) -> None:

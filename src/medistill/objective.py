@@ -74,18 +74,57 @@ def distilled_contrast(
     return contrast(query, keys.detach(), target, scale=scale)
 
 
-def in_batch_contrast(
+def symmetric_contrast(
     image: Float[Tensor, "b d"],
     text: Float[Tensor, "b d"],
-    image_target: Float[Tensor, "b b"],
-    text_target: Float[Tensor, "b b"],
+    image_keys: Float[Tensor, "n d"],
+    text_keys: Float[Tensor, "n d"],
+    to_text: Float[Tensor, "b n"],
+    to_image: Float[Tensor, "b n"],
     *,
     scale: Float[Tensor, ""],
 ) -> Float[Tensor, ""]:
-    """InfoNCE over live embeddings: the mean of image-to-text and text-to-image, in nats."""
-    forth = contrast(image, text, image_target, scale=scale)
-    back = contrast(text, image, text_target, scale=scale)
+    """The mean of image-to-text and text-to-image `contrast`, in nats.
+
+    to_text, to_image   what images and what texts are asked for: a distribution over the keys a row.
+    """
+    forth = contrast(image, text_keys, to_text, scale=scale)
+    back = contrast(text, image_keys, to_image, scale=scale)
     return (forth + back) / 2
+
+
+def info_nce(
+    image: Float[Tensor, "b d"],
+    text: Float[Tensor, "b d"],
+    image_keys: Float[Tensor, "n d"],
+    text_keys: Float[Tensor, "n d"],
+    positive: Bool[Tensor, "b n"],
+    *,
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """Symmetric InfoNCE (van den Oord et al. 2018; CLIP) with the positives of a row sharing its target."""
+    target = positive.to(_wide(image).dtype)
+    target = target / target.sum(dim=1, keepdim=True)
+    return symmetric_contrast(image, text, image_keys, text_keys, target, target, scale=scale)
+
+
+def pairwise_sigmoid(
+    image: Float[Tensor, "b d"],
+    text_keys: Float[Tensor, "n d"],
+    positive: Bool[Tensor, "b n"],
+    *,
+    scale: Float[Tensor, ""],
+    bias: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """SigLIP (Zhai et al. 2023): every image-text pair by itself is or is not one that belongs together.
+
+        loss_i = - sum_j log sigmoid(z_ij (scale * image_i @ text_j + bias)), z = 1 for positives, else -1
+
+    returns   mean over the b images of the sum over the n texts, in nats.
+    """
+    with torch.autocast(image.device.type, enabled=False):
+        logits = _wide(scale) * _wide(image) @ _wide(text_keys).T + _wide(bias)
+        return -F.logsigmoid(torch.where(positive, logits, -logits)).sum(dim=1).mean()
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -10,20 +10,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
+from torch import distributed
 
 from medistill.atomic import write_atomically
 from medistill.data.corpus import Rows, open_corpus, training_rows
 from medistill.data.image import letterbox
 from medistill.data.loader import WindowLoader
+from medistill.data.wording import wordings
 from medistill.engine.checkpoint import load_checkpoint
+from medistill.engine.gather import ranks
 from medistill.engine.loop import Trainer, Validate, Watch
 from medistill.engine.optimizer import make_fabric
-from medistill.errors import CallError
+from medistill.errors import CallError, MedistillError
 from medistill.evaluate.embed import gallery_of, studies_of
 from medistill.evaluate.retrieval import validation_metrics
-from medistill.model.dual import DualEncoder, build_model, load
-from medistill.model.tokenizer import tokenize
-from medistill.objective import in_batch_contrast
+from medistill.model.dual import DualEncoder, build_model
+from medistill.model.economy import economize
+from medistill.model.saved import load
+from medistill.model.tokenizer import pad_id, tokenize
+from medistill.objective import info_nce
 from medistill.recipe import Recipe, differing_fields, read_config, to_config
 
 
@@ -37,27 +43,72 @@ def pretrain(recipe: Recipe, data: Path, run: Path, *, watch: Watch) -> None:
     check_fits(recipe, rows, validation)
     check_run(recipe, run)
     fabric = make_fabric(recipe.precision)
+    with together(), claimed(run, by=fabric.is_global_zero):
+        trainer = make_trainer(
+            recipe, rows, validation, run, fabric=fabric, corpus_hash=corpus.card["sha256"]
+        )
+        if fabric.is_global_zero:
+            write_atomically(run / "config.json", json.dumps(to_config(recipe), indent=1) + "\n")
+        trainer.fit(watch)
+
+
+def make_trainer(
+    recipe: Recipe, rows: Rows, validation: Rows, run: Path, *, fabric: Fabric, corpus_hash: str
+) -> Trainer:
+    """What `recipe` says, ready to train on `rows`."""
+    check_ranks(recipe, fabric.world_size)
     torch.manual_seed(recipe.seed)
-    model = load(recipe.init) if recipe.init else build_model(recipe, rows.texts, rows.patient_ids)
-    check_model(recipe, model)
+    model = start_model(recipe, rows.texts, rows.patient_ids)
+    if fabric.global_rank:
+        torch.manual_seed(recipe.seed + fabric.global_rank)  # the same model, but dropout of its own
     loader = WindowLoader(
         rows.image,
-        rows.texts,
+        wordings(rows, recipe.section, seed=recipe.seed),
         rows.study_ids,
-        partial(_tokens, model),
+        partial(tokenize, model.tokenizer, max_tokens=model.max_tokens),
+        pad=pad_id(model.tokenizer),
         size=recipe.size,
         window=recipe.window,
         seed=recipe.seed,
         augmented=recipe.augment,
         workers=recipe.workers,
+        share=(fabric.global_rank, fabric.world_size),
+        pinned=fabric.device.type == "cuda",
     )
     validate = make_validate(validation, size=recipe.size, most=recipe.validation_pairs)
-    trainer = Trainer(
-        recipe, model, loader, run, fabric=fabric, validate=validate, corpus_hash=corpus.card["sha256"]
-    )
-    with claimed(run):
-        write_atomically(run / "config.json", json.dumps(to_config(recipe), indent=1) + "\n")
-        trainer.fit(watch)
+    return Trainer(recipe, model, loader, run, fabric=fabric, validate=validate, corpus_hash=corpus_hash)
+
+
+@contextmanager
+def together() -> Generator[None]:
+    """End the process group in good order; MedistillError if another rank or a worker has gone."""
+    try:
+        yield
+        if ranks() > 1:
+            distributed.barrier()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        if "DataLoader worker" in reason:  # raised by torch's own signal handler, wherever the run then is
+            raise MedistillError(
+                "a process that decodes images was killed, most likely for want of memory; lower --workers "
+                "and run the same command again to go on"
+            ) from error
+        if ranks() > 1 and not isinstance(error, torch.OutOfMemoryError):
+            raise MedistillError(
+                f"rank {distributed.get_rank()} lost the others ({reason}); the message of the rank that "
+                "failed first says why"
+            ) from error
+        raise
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def check_ranks(recipe: Recipe, ranks: int) -> None:
+    """CallError unless each rank has the same share of a window."""
+    if recipe.window % ranks:
+        nearest = max(recipe.window // ranks, 1) * ranks
+        raise CallError(f"window {recipe.window} cannot be shared by {ranks} ranks; set --window {nearest}")
 
 
 def check_fits(recipe: Recipe, rows: Rows, validation: Rows) -> None:
@@ -90,6 +141,16 @@ def check_run(recipe: Recipe, run: Path) -> None:
         raise CallError(f"{run} is there and holds no run; give a new folder as --out")
 
 
+def start_model(recipe: Recipe, texts: Sequence[str], patients: Sequence[str]) -> DualEncoder:
+    """The model a run starts from: the recipe's, or the one it names as `init`, run as the recipe says."""
+    if not recipe.init:
+        return build_model(recipe, texts, patients)
+    model = load(recipe.init)
+    check_model(recipe, model)
+    economize(model.image, model.text, recipe)
+    return model
+
+
 def check_model(recipe: Recipe, model: DualEncoder) -> None:
     """CallError if a model to start from takes other inputs than the recipe gives."""
     for name in ("size", "channels", "dim", "max_tokens", "mean", "std"):
@@ -102,8 +163,11 @@ def check_model(recipe: Recipe, model: DualEncoder) -> None:
 
 
 @contextmanager
-def claimed(run: Path) -> Generator[None]:
-    """Keep other processes from training in the same folder."""
+def claimed(run: Path, *, by: bool = True) -> Generator[None]:
+    """Keep other processes from training in the same folder; only one rank claims it for all."""
+    if not by:
+        yield
+        return
     run.mkdir(parents=True, exist_ok=True)
     handle = os.open(run, os.O_RDONLY)
     try:
@@ -135,10 +199,5 @@ def retrieval_loss(
 ) -> float:
     """InfoNCE over all pairs at once, equal texts sharing the target, in nats; log n is a blind guess."""
     text = torch.from_numpy(gallery_of(texts).text_of)
-    positive = (text[:, None] == text).float()
-    target = positive / positive.sum(dim=1, keepdim=True)
-    return float(in_batch_contrast(images, embedded, target, target, scale=torch.tensor(scale)))
-
-
-def _tokens(model: DualEncoder, texts: Sequence[str], /) -> tuple[torch.Tensor, torch.Tensor]:
-    return tokenize(model.tokenizer, texts, model.max_tokens)
+    same = text[:, None] == text
+    return float(info_nce(images, embedded, images, embedded, same, scale=torch.tensor(scale)))

@@ -16,7 +16,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(stderr=True, highlight=False)
+from medistill.reporting import first_rank
+
+console = Console(stderr=True, highlight=False, quiet=not first_rank())
 
 
 @contextmanager
@@ -56,13 +58,13 @@ def _progress(*columns: ProgressColumn) -> Progress:
 
 
 @contextmanager
-def stages() -> Generator[Callable[[str, int, int], None]]:
-    """A bar for each stage, moved by calling what is yielded with (stage, done, total)."""
+def stages() -> Generator[Callable[[str, int, int | None], None]]:
+    """A bar for each stage, moved by calling what is yielded with (stage, done, total if it is known)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with _progress(*columns, TimeRemainingColumn()) as progress:
         tasks: dict[str, TaskID] = {}
 
-        def on_progress(stage: str, done: int, total: int) -> None:
+        def on_progress(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(stage, total=total)
             progress.update(tasks[stage], completed=done)

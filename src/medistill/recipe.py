@@ -23,6 +23,9 @@ class Encoder:
     """Folder or hub name to take architecture and weights from instead. Only a hub name reads the network."""
     pooling: Literal["mean", "cls"] = "mean"
     """`mean` over image places or text tokens (no padding, no image class token); `cls`: the class token."""
+    frozen_layers: int = 0
+    """Lowest layers of a BERT-like text tower that stay as they are, with its embeddings: no gradient, no
+    dropout, the same in teacher and student."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,9 @@ class Recipe:
     """Subtracted from pixels in 0..1."""
     std: float = 0.25
     """Pixels are divided by it after the mean is subtracted."""
+    section: Literal["text", "findings", "impression", "random"] = "text"
+    """What of a report to train on: the corpus's text, one section of it, or one drawn anew each epoch.
+    Validation and evaluation take the text."""
     max_tokens: int = 96
     """Reports are cut to this many tokens."""
     vocabulary: int = 2000
@@ -55,14 +61,19 @@ class Recipe:
     augment: bool = True
     """Small random shift, rotation, scale and exposure; never a flip."""
 
-    objective: Literal["msd", "clip"] = "msd"
-    """`msd`: momentum self-distillation over the window. `clip`: in-batch InfoNCE, a step per micro-batch."""
+    objective: Literal["msd", "clip", "gradcache", "siglip", "moco"] = "msd"
+    """`msd`: momentum self-distillation over the window. `clip`: InfoNCE within a micro-batch, a step each.
+    `gradcache`: InfoNCE over the window, exact, a step each. `siglip`: the same, a sigmoid for each pair.
+    `moco`: a micro-batch against a queue of teacher keys, hard targets, a step each."""
     window: int = 256
-    """Pairs whose teacher keys each query is compared with: the effective batch."""
+    """Pairs that are compared with each other: the effective batch, over all ranks."""
     micro_batch: int = 16
-    """Pairs whose activations are in memory at once."""
+    """Pairs whose activations are in a device's memory at once."""
     micro_per_step: int = 1
-    """Micro-batches per optimizer step; window / micro_batch is plain gradient accumulation."""
+    """Micro-batches per optimizer step of `msd`; window / micro_batch is plain gradient accumulation."""
+    teacher_chunk: int = 0
+    """Micro-batches the teacher encodes at once, without activations; 0: four, which need no more memory than
+    one of the student, but one with `checkpoint_activations`, where four would be the peak."""
     alpha: float = 0.2
     """Share of the teacher's similarities in the targets, 0..1."""
     alpha_ramp: float = 1.0
@@ -74,13 +85,13 @@ class Recipe:
     momentum_end: float = 0.99
     """The same at the end of the run, reached by a cosine."""
     queue: int = 0
-    """Keys of earlier windows that are kept, per modality."""
+    """Keys of earlier windows that are kept, per modality; `moco` takes four windows where this is 0."""
     queue_warmup: float = 1.0
     """Epochs before the queue is used: keys of a teacher that still moves fast destroy training."""
     queue_max_age: int = 50
     """Windows after which a queued key is dropped."""
     deliver: Literal["teacher", "student"] = "teacher"
-    """Which of the two is validated and saved as the run's model; `clip` has a student only."""
+    """Which of the two is validated and saved as the run's model, where the objective has both."""
 
     epochs: int = 8
     lr: float = 1e-3
@@ -93,10 +104,20 @@ class Recipe:
     """Gradient norm above which a step is scaled down."""
     scale: float = 14.3
     """Similarities are multiplied by it at the start (1 / 0.07); learned, kept within 1..100."""
+    bias: float = -10.0
+    """Added to `siglip`'s scaled similarities at the start (Zhai et al. 2023); learned."""
     seed: int = 0
 
     precision: Literal["auto", "32", "bf16", "fp16"] = "auto"
     """`auto`: float32 on a CPU, bf16 on a card that has it, else fp16. Losses are float32 always."""
+    checkpoint_activations: bool = False
+    """Keep the input of each block alone and compute the rest again in the backward pass: far less memory,
+    about a third more time; the gradient is the same."""
+    channels_last: bool = False
+    """Keep weights and images of a convolutional tower as (b, h, w, c) in memory: for pretrained BatchNorm on
+    a card. From scratch nothing is won: CUDA's GroupNorm turns its input back at every layer."""
+    compile: str = ""
+    """Backend of torch.compile for both towers (inductor, ...); empty: not compiled."""
     workers: int = 0
     """Processes that decode images; 0 decodes in the training process. May change on resume."""
     log_every: int = 10
@@ -120,6 +141,7 @@ _LEAST = {
     **dict.fromkeys(("window", "micro_batch", "micro_per_step", "dim", "size", "epochs", "log_every"), 1),
     **dict.fromkeys(("queue_max_age", "validation_pairs", "min_patients"), 1),
     **dict.fromkeys(("seed", "workers", "queue", "queue_warmup", "alpha_ramp", "weight_decay"), 0),
+    "teacher_chunk": 0,
     "checkpoint_seconds": 0,
     "max_tokens": 3,  # a word between the two tokens that mark a text's ends
     "vocabulary": 200,  # letters, digits and punctuation alone take about a hundred
@@ -192,19 +214,31 @@ def _small_bert() -> Encoder:
 
 
 def quickstart() -> Recipe:
-    """About a minute on two CPU cores: 64-pixel phantoms, 1.5 M parameters."""
+    """About a minute on two CPU cores: 64-pixel phantoms, 1.7 M parameters.
+
+    Memory: weights 7 MB, as much for gradients and for the teacher, 13 MB for AdamW's moments; activations
+    1.3 MB a pair, 21 MB a micro-batch; keys 0.3 MB. The process takes 0.6 GB, most of it its libraries.
+    """
     return Recipe(
         name="quickstart", image=_small_resnet(), text=_small_bert(), epochs=3, lr=7e-4, augment=False
     )
 
 
 def small() -> Recipe:
-    """Some minutes on two CPU cores for a few thousand pairs: the towers of `quickstart` at 96 pixels."""
+    """Some minutes on two CPU cores for a few thousand pairs: the towers of `quickstart` at 96 pixels.
+
+    Memory: as `quickstart`, but activations of 2.1 MB a pair, 34 MB a micro-batch; the process takes 0.7 GB.
+    """
     return Recipe(name="small", image=_small_resnet(), text=_small_bert(), size=96, epochs=30, lr=5e-4)
 
 
 def chest_resnet50() -> Recipe:
-    """ResNet-50 and BERT-base at 224 pixels, window 1,024; its memory is not yet measured on any card.
+    """ResNet-50 and BERT-base at 224 pixels, window 1,024, for a card of 11 GB.
+
+    Memory: 115 M parameters in float32 are 0.46 GB; gradients and teacher as much each, AdamW's moments
+    0.92 GB: 2.3 GB in all. Activations of a pair in float32: 86 MB image, 114 MB text, so 6.4 GB for 32 pairs
+    and about half of that in bf16; 0.9 GB with `checkpoint_activations`. Keys of the window: 2 MB.
+    Counted by saved tensors, not measured on a card: `medistill plan` does that.
 
     A random start needs a large corpus; `--image.pretrained` and `--text.pretrained` name weights to use.
     """
@@ -212,8 +246,26 @@ def chest_resnet50() -> Recipe:
 
 
 def chest_vitb() -> Recipe:
-    """ViT-B/16 and BERT-base, otherwise as `chest_resnet50`; not yet measured on a card."""
+    """ViT-B/16 and BERT-base, otherwise as `chest_resnet50`.
+
+    Memory: 177 M parameters in float32 are 0.71 GB; with gradients, teacher and moments 3.5 GB. Activations
+    of a pair in float32: 117 MB image, 114 MB text, so 7.4 GB for 32 pairs and about half of that in bf16;
+    0.4 GB with `checkpoint_activations`. Keys 2 MB. Counted by saved tensors, not measured on a card.
+    """
     return Recipe(name="chest_vitb", image=Encoder(type="vit"), text=Encoder(type="bert"), **_CHEST)
+
+
+def msd_paper() -> Recipe:
+    """The paper's own setting (arXiv 2512.02438), as far as it is known, on the towers of `chest_resnet50`.
+
+    Known: the whole window's gradient accumulated into one optimizer step, dual momentum queues, soft
+    targets, no live term. Window and micro-batch are those of the authors' earlier SOCOLA (1,024 and 32);
+    momentum, alpha, its ramp, queue, temperature and learning rate those of ALBEF, whose targets these are.
+    """
+    known = {"micro_per_step": 32, "live_share": 0.0, "queue": 65536, "queue_max_age": 64}
+    albef = {"momentum": 0.995, "momentum_end": 0.995, "alpha": 0.4, "alpha_ramp": 1.0, "queue_warmup": 0.0}
+    values: dict[str, Any] = {**_CHEST, **known, **albef}
+    return Recipe(name="msd_paper", image=Encoder(type="resnet"), text=Encoder(type="bert"), **values)
 
 
 # Width, weight decay and learning rate are those of ALBEF's pretraining, an ancestor of the method.
@@ -233,6 +285,6 @@ _CHEST: dict[str, Any] = {
 }
 
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
-    f.__name__: f for f in (quickstart, small, chest_resnet50, chest_vitb)
+    f.__name__: f for f in (quickstart, small, chest_resnet50, chest_vitb, msd_paper)
 }
 """Ready recipes by name."""

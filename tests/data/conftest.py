@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from tests.conftest import each_a_unit
 
 from medistill.data.corpus import open_corpus
 from medistill.data.corpus_writer import write_corpus
@@ -51,7 +52,7 @@ def write(tmp_path):
     """Write studies as a corpus and open it."""
 
     def write_and_open(items, name="corpus", **options):
-        write_corpus(items, tmp_path / name, **({"source": "test", "made_with": {}} | options))
+        write_corpus(each_a_unit(items), tmp_path / name, **({"source": "test", "made_with": {}} | options))
         return open_corpus(tmp_path / name)
 
     return write_and_open

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from medistill.data.corpus import training_rows
-from medistill.data.corpus_writer import write_corpus
 from medistill.data.image import decode_image, encode_image
-from medistill.data.study import StudyImage
+from medistill.data.study import NO_REPORT, StudyImage
 from medistill.errors import CallError
 
 
@@ -77,14 +76,14 @@ def test_a_given_split_is_honored(write, study):
     assert corpus.split("val").patient_ids == ["p1", "p3", "p5", "p7", "p9"]
 
 
-def test_a_patient_given_two_splits_is_an_error(tmp_path, study):
+def test_a_patient_given_two_splits_is_an_error(write, tmp_path, study):
     studies = [
         study(1, patient_id="p", split="train"),
         study(2, patient_id="p", split="test"),
         study(3, split="test"),
     ]
     with pytest.raises(CallError, match=r"1 patient\(s\) are in two splits"):
-        write_corpus(studies, tmp_path / "corpus", source="test", made_with={})
+        write(studies)
     assert not list(tmp_path.iterdir())
 
 
@@ -106,6 +105,16 @@ def test_training_rows_use_the_validation_split_there_is(write, study):
         write([study(1, split="train"), study(2, split="val"), study(3, split="test")])
     )
     assert (train.patient_ids, val.patient_ids) == (["p1"], ["p2"])
+
+
+def test_training_rows_hold_no_study_without_a_report(write, study):
+    told = [study(number, split="train") for number in range(30)]
+    untold = [study(number, split="train", text=NO_REPORT) for number in range(30, 60)]
+    train, val = training_rows(write([*told, *untold, study(60, split="val", text=NO_REPORT)]))
+    assert len(train) + len(val) == 30
+    assert set(train.patient_ids) | set(val.patient_ids) == {f"p{number}" for number in range(30)}
+    with pytest.raises(CallError, match=r"no image of the train split has a report.*not trained on"):
+        training_rows(write(untold, "images"))
 
 
 def test_the_card_counts_images_studies_patients_and_findings(write, study):
@@ -228,3 +237,21 @@ def test_a_split_of_the_sources_own_name_is_kept_and_counted(write, study):
         "external": 1,
     }
     assert list(card["splits"]) == ["train", "val", "external"]
+
+
+def test_regions_are_masks_or_else_boxes_and_never_empty(write, study):
+    mask = np.zeros((6, 4), np.uint8)
+    mask[1, 2] = 255
+    boxes = {"mass": (0, 0, 4, 6), "nodule": (0.5, 1, 1.2, 3, 2, 4, 9, 9), "fracture": (5, 5, 9, 9)}
+    image = StudyImage(
+        image=encode_image(np.zeros((6, 4), np.uint8)),
+        masks={"mass": encode_image(mask), "edema": encode_image(0 * mask)},
+        boxes={name: tuple(map(float, edges)) for name, edges in boxes.items()},
+    )
+    findings = ["mass", "edema", "nodule", "fracture", "effusion"]
+    regions = write([study(images=(image,), split="train")], findings=findings).split("train").regions(0)
+    assert set(regions) == {"mass", "nodule"}
+    np.testing.assert_array_equal(regions["mass"], mask > 0)
+    expected = np.zeros((6, 4), bool)
+    expected[1:3, 0:2] = expected[4:6, 2:4] = True
+    np.testing.assert_array_equal(regions["nodule"], expected)

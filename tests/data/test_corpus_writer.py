@@ -1,13 +1,11 @@
 """A corpus is whole or not there, whatever happens while it is written."""
 
-import os
-import platform
 import resource
-import subprocess
-import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.conftest import each_a_unit
 
 from medistill.data.corpus_writer import write_corpus
 from medistill.data.study import Reject
@@ -16,13 +14,6 @@ from medistill.errors import CallError, MedistillError
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def dead_process() -> int:
-    """The number of a process that has ended."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-        return process.pid
 
 
 def test_an_existing_corpus_is_not_overwritten(write, study):
@@ -44,40 +35,25 @@ def test_a_run_that_fails_leaves_nothing(tmp_path, study):
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
-        write_corpus(failing(), tmp_path / "corpus", source="test", made_with={})
+        write_corpus(each_a_unit(failing()), tmp_path / "corpus", source="test", made_with={})
     assert not list(tmp_path.iterdir())
 
 
-def partial_folder(folder: Path, process: int) -> Path:
-    """What a run with this number holds while it writes `folder`/corpus."""
-    return folder / f".corpus.{platform.node()}-{process}.partial"
-
-
-def test_what_a_killed_run_left_is_removed(write, tmp_path, study):
-    for process in (dead_process(), os.getpid()):
-        partial_folder(tmp_path, process).mkdir()
-        (partial_folder(tmp_path, process) / "junk").write_text("half")
-    assert "junk" not in files_of(write([study()]).path)
+def test_what_a_run_killed_at_the_end_left_does_not_come_into_the_corpus(write, tmp_path, study):
+    partial = tmp_path / ".corpus.partial"
+    partial.mkdir()
+    (partial / ".card.json.partial").write_text("half")
+    assert ".card.json.partial" not in files_of(write([study()]).path)
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 
-def test_what_a_living_run_writes_is_left_alone(write, tmp_path, study):
-    others = [partial_folder(tmp_path, os.getppid()), tmp_path / ".corpus.elsewhere-1.partial"]
-    for other in others:
-        other.mkdir()
-    write([study()])
-    assert all(other.is_dir() for other in others)
-
-
-def test_the_later_of_two_runs_at_once_is_refused(tmp_path, study):
-    def slow():
+def test_the_later_of_two_runs_at_once_is_refused(write, tmp_path, study):
+    def meanwhile():
         yield study(1)
-        (tmp_path / "corpus").mkdir()
-        (tmp_path / "corpus" / "card.json").write_text("of the other run")
+        with pytest.raises(CallError, match="another run is writing"):
+            write_corpus(each_a_unit([study(2)]), tmp_path / "corpus", source="test", made_with={})
 
-    with pytest.raises(MedistillError, match="cannot be written: Directory not empty"):
-        write_corpus(slow(), tmp_path / "corpus", source="test", made_with={})
-    assert files_of(tmp_path / "corpus") == {"card.json": b"of the other run"}
+    assert write(meanwhile()).table["study_id"].to_pylist() == ["s1"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux names an open file")
@@ -88,18 +64,20 @@ def test_every_file_and_both_folders_are_on_disk_before_the_call_returns(tmp_pat
         synced.add(Path(f"/proc/self/fd/{descriptor}").readlink().name)
 
     monkeypatch.setattr("os.fsync", note)
-    write_corpus([study()], tmp_path / "corpus", source="test", made_with={})
-    partial = partial_folder(tmp_path, os.getpid()).name
-    written = {name.removesuffix(".partial").removeprefix(".") for name in synced - {partial}}
-    assert partial in synced
-    assert written == {*(path.name for path in (tmp_path / "corpus").iterdir()), tmp_path.name}
+    write_corpus(each_a_unit([study()]), tmp_path / "corpus", source="test", made_with={})
+    written = {name.removesuffix(".partial").removeprefix(".") for name in synced}
+    assert ".corpus.partial" in synced
+    assert written - {"corpus", "journal.jsonl"} == {
+        *(path.name for path in (tmp_path / "corpus").iterdir()),
+        tmp_path.name,
+    }
 
 
 def test_a_folder_below_a_file_cannot_be_made(tmp_path, study):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file" / "corpus", tmp_path / "file" / "deeper" / "corpus"):
         with pytest.raises(CallError, match=r"cannot make the folder .*: Not a directory"):
-            write_corpus([study()], out, source="test", made_with={})
+            write_corpus(each_a_unit([study()]), out, source="test", made_with={})
 
 
 @pytest.mark.parametrize("call", ["exists", "iterdir", "mkdir"])
@@ -110,30 +88,30 @@ def test_a_folder_that_may_not_be_written_is_one_line(tmp_path, study, monkeypat
     (tmp_path / "corpus").mkdir()
     monkeypatch.setattr(Path, call, denied)
     with pytest.raises(CallError, match=r"cannot make the folder .*: Permission denied"):
-        write_corpus([study()], tmp_path / "corpus", source="test", made_with={})
+        write_corpus(each_a_unit([study()]), tmp_path / "corpus", source="test", made_with={})
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
-    """No file grows beyond 10 kB."""
+    """No file grows beyond 10 kB; not even the one the test run itself prints to, so never a fixture."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(tmp_path, study):
-    with pytest.raises(MedistillError, match="cannot be written: File too large"):
-        write_corpus(map(study, range(600)), tmp_path / "corpus", source="test", made_with={})
+    with small_disk(), pytest.raises(MedistillError, match="cannot be written: File too large"):
+        write_corpus(each_a_unit(map(study, range(600))), tmp_path / "corpus", source="test", made_with={})
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_a_disk_too_full_for_the_list_of_rejects_is_one_line(tmp_path):
     rejects = [Reject(row=row, reason="empty text", path=f"{row}.png") for row in range(1000)]
-    with pytest.raises(MedistillError, match="cannot be written: File too large"):
-        write_corpus(rejects, tmp_path / "corpus", source="test", made_with={})
+    with small_disk(), pytest.raises(MedistillError, match="cannot be written: File too large"):
+        write_corpus(each_a_unit(rejects), tmp_path / "corpus", source="test", made_with={})
     assert not list(tmp_path.iterdir())
 
 
@@ -143,7 +121,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, study):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_corpus(interrupted(), tmp_path / "corpus", source="test", made_with={})
+        write_corpus(each_a_unit(interrupted()), tmp_path / "corpus", source="test", made_with={})
     assert not list(tmp_path.iterdir())
 
 
@@ -153,5 +131,5 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, study, monkeypatch
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(MedistillError, match="cannot be written: No space left on device"):
-        write_corpus([study()], tmp_path / "corpus", source="test", made_with={})
+        write_corpus(each_a_unit([study()]), tmp_path / "corpus", source="test", made_with={})
     assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ from medistill.data.corpus import open_corpus
 from medistill.data.prepare import prepare, studies
 from medistill.data.sources import CsvSource
 from medistill.data.sources.cells import age_in_years, date_of, joined, view_name
-from medistill.data.study import Reject, Study
+from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 
 
@@ -178,7 +178,7 @@ def test_a_missing_patient_column_says_what_follows(table):
         (("a.png", "p", "nan"), "empty text"),
         (("a.png", "", "Clear."), "no patient_id"),
         (("b.png", "p", "Clear."), "no such image file"),
-        (("data.csv", "p", "Clear."), "not a PNG or JPEG image"),
+        (("data.csv", "p", "Clear."), "not a PNG, JPEG or DICOM image"),
         ((".", "p", "Clear."), "image file cannot be read"),
         (("a\0.png", "p", "Clear."), "image file cannot be read"),
         (("a.png", "p", "Clear", "left."), "4 cells where the header has 3"),
@@ -267,3 +267,19 @@ def test_the_pixels_of_a_csv_image_reach_the_corpus(table, tmp_path, grey):
 def test_options_that_cannot_work_are_call_errors(table, options, flag):
     with pytest.raises(CallError, match=flag):
         read(table([("a.png", "p", "Clear.")]), **options)
+
+
+def test_rows_without_a_text_are_rejected_unless_they_are_to_be_evaluated_only(table):
+    path = table([("a.png", "p1", "Clear."), ("a.png", "p2", " - ")])
+    assert [type(item) for item in read(path)] == [Study, Reject]
+    assert [item.text for item in read(path, without_reports=True)] == ["Clear.", NO_REPORT]
+
+
+def test_a_table_of_labels_alone_can_be_evaluated_on(table):
+    path = table([("a.png", "p1", "1")], ("image", "patient_id", "cough"))
+    with pytest.raises(CallError, match="no column `text`"):
+        read(path, labels=("cough",))
+    (study,) = read(path, labels=("cough",), without_reports=True)
+    assert (study.text, study.labels) == (NO_REPORT, {"cough": 1})
+    with pytest.raises(CallError, match="no column `note`"):
+        read(path, without_reports=True, text=("note",))

@@ -67,7 +67,7 @@ def test_a_broken_image_leaves_the_rest_of_its_study(tree):
     items = read(root)
     assert [len(item.images) for item in items if isinstance(item, Study)] == [1, 1]
     assert [(item.path, item.reason) for item in items if isinstance(item, Reject)] == [
-        ("p1/s1/b.png", "not a PNG or JPEG image")
+        ("p1/s1/b.png", "not a PNG, JPEG or DICOM image")
     ]
 
 
@@ -101,11 +101,11 @@ def test_one_folder_above_all_studies_is_not_taken_for_a_patient(tree):
 
 def test_a_folder_without_images_is_answered_with_what_it_holds(tree, tmp_path):
     tree("p1/a.txt")
-    (tmp_path / "p1" / "a.dcm").write_text("")
+    (tmp_path / "p1" / "a.nii").write_text("")
     with pytest.raises(CallError, match="no image in"):
         read(tmp_path)
     (tmp_path / "p1" / "a.txt").unlink()
-    with pytest.raises(CallError, match=r"no PNG or JPEG files in .*; it holds 1 \.dcm"):
+    with pytest.raises(CallError, match=r"no PNG, JPEG or DICOM .* files in .*; it holds 1 \.nii"):
         read(tmp_path)
 
 

@@ -87,7 +87,7 @@ def test_a_truncated_png_is_refused(encoded, kept):
 
 
 def test_a_text_file_is_refused():
-    with pytest.raises(MedistillError, match="not a PNG or JPEG image"):
+    with pytest.raises(MedistillError, match="not a PNG, JPEG or DICOM image"):
         decode_image(b"study,text\n1,clear lungs\n")
 
 
@@ -97,7 +97,7 @@ def test_an_empty_file_is_refused():
 
 
 def test_another_image_format_is_refused(grey, encoded):
-    with pytest.raises(MedistillError, match="not a PNG or JPEG image"):
+    with pytest.raises(MedistillError, match="not a PNG, JPEG or DICOM image"):
         decode_image(encoded(grey, "BMP"))
 
 

@@ -1,14 +1,15 @@
 import itertools
-import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from medistill.data.corpus import open_corpus
 from medistill.data.prepare import prepare, studies
 from medistill.data.sources import SOURCES, CsvSource, PhantomSource, Reading
-from medistill.errors import CallError, MedistillError
+from medistill.errors import CallError
 
 
 def files_of(folder):
@@ -47,18 +48,16 @@ def test_endless_units_are_read_only_as_far_as_needed(study):
     assert [found.study_id for found in studies(reading)] == ["s0", "s0", "s1", "s1", "s2"]
 
 
-def die(_unit):
-    os._exit(1)
+def test_a_negative_number_of_workers_is_a_call_error(tmp_path):
+    with pytest.raises(CallError, match="negative"):
+        prepare(PhantomSource(count=1), tmp_path / "corpus", workers=-1)
 
 
-def test_a_worker_that_dies_is_one_line():
-    with pytest.raises(MedistillError, match="--workers 1"):
-        list(studies(Reading(units=range(3), work=die), workers=2))
-
-
-def test_no_workers_is_a_call_error(tmp_path):
-    with pytest.raises(CallError, match="at least 1"):
-        prepare(PhantomSource(count=1), tmp_path / "corpus", workers=0)
+def test_without_ray_one_line_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    with pytest.raises(CallError, match=re.escape("pip install 'medistill[ray]'")):
+        prepare(PhantomSource(count=1), tmp_path / "corpus", engine="ray")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("options", [{"count": 0}, {"size": 32}, {"size": 1024}])
@@ -77,3 +76,34 @@ def test_workers_import_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "transformers", "datasets", "pyarrow", "pandas"} & set(loaded)
+
+
+PREPARE_AND_TELL_THE_PEAK = """
+import sys
+from pathlib import Path
+from medistill.data.prepare import prepare
+from medistill.data.sources import PhantomSource
+if __name__ == "__main__":
+    prepare(PhantomSource(count=int(sys.argv[1])), Path(sys.argv[2]), workers=2)
+    status = Path("/proc/self/status").read_text()
+    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process its peak")
+def test_memory_does_not_grow_with_the_number_of_studies(tmp_path):
+    script = tmp_path / "prepare_phantoms.py"
+    script.write_text(PREPARE_AND_TELL_THE_PEAK)
+
+    def peak(studies: int) -> int:
+        command = [sys.executable, str(script), str(studies), str(tmp_path / str(studies))]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert peak(6000) < 1.2 * peak(600)
+
+
+def test_the_count_it_is_told_to_stop_at_is_what_is_expected(tmp_path):
+    told = []
+    prepare(PhantomSource(count=9), tmp_path / "corpus", limit=3, on_progress=lambda *what: told.append(what))
+    assert told[-1] == ("preparing phantom", 3, 3)

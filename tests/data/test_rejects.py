@@ -1,4 +1,5 @@
 import pytest
+from tests.conftest import each_a_unit
 
 from medistill.data.corpus_writer import write_corpus
 from medistill.data.study import Reject
@@ -28,7 +29,7 @@ def test_more_than_a_tenth_rejected_is_an_error_that_keeps_the_list(tmp_path, st
     with pytest.raises(
         MedistillError, match=r"3 of 20 rows rejected, most often: empty text.*--allow-rejects"
     ):
-        write_corpus(items, tmp_path / "corpus", source="test", made_with={})
+        write_corpus(each_a_unit(items), tmp_path / "corpus", source="test", made_with={})
     assert [path.name for path in tmp_path.iterdir()] == ["corpus.rejected.csv"]
 
 
@@ -43,7 +44,7 @@ def test_a_source_without_a_usable_row_is_always_an_error(write, count):
         write(rejects(count), allow_rejects=True)
 
 
-def test_progress_counts_images_and_rejects(write, study):
+def test_progress_counts_studies_and_rejects(write, study):
     seen = []
     write([study(1, views=("PA", "lateral")), *rejects(1)], allow_rejects=True, on_progress=seen.append)
-    assert seen == [2, 3]
+    assert seen == [1, 2]

@@ -1,6 +1,6 @@
 import pytest
 
-from medistill.engine.schedule import alpha_at, lr_factor, steps_in_window
+from medistill.engine.schedule import alpha_at, lr_factor
 
 
 def test_the_learning_rate_rises_over_the_warm_up_and_falls_to_zero():
@@ -15,9 +15,3 @@ def test_the_learning_rate_rises_over_the_warm_up_and_falls_to_zero():
 def test_alpha_ramps_up_and_stays():
     assert [alpha_at(epoch, 0.4, 2.0) for epoch in (0.0, 1.0, 2.0, 9.0)] == pytest.approx([0, 0.2, 0.4, 0.4])
     assert alpha_at(0.0, 0.4, 0.0) == 0.4
-
-
-def test_a_short_last_step_counts():
-    assert steps_in_window(8, 4, 1) == 2
-    assert steps_in_window(7, 2, 2) == 2
-    assert steps_in_window(1, 4, 4) == 1

@@ -7,10 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from medistill.engine.keys import KeyQueue
-from medistill.engine.method import Clip, Msd, MsdSettings
-from medistill.engine.step import train_window
+from medistill.engine.msd import Msd, MsdSettings
+from medistill.engine.objectives import make_method
+from medistill.engine.step import Batching, train_window, with_frozen_part
+from medistill.model.encoder import TextTower
 from medistill.model.teacher import make_teacher
-from tests.conftest import tiny_model, tiny_window
+from medistill.recipe import Encoder
+from tests.conftest import tiny_model, tiny_recipe, tiny_window
 
 PAIRS = 8
 
@@ -22,19 +25,25 @@ class Steps:
         self.model, self.allowed, self.gradients = model, allowed, []
 
     def __call__(self) -> bool:
-        self.gradients.append({name: p.grad.clone() for name, p in self.model.named_parameters()})
+        live = {name: p.grad for name, p in self.model.named_parameters() if p.requires_grad}
+        self.gradients.append({name: gradient.clone() for name, gradient in live.items()})
         self.model.zero_grad()
         return self.allowed
 
 
-def msd(model, *, alpha=0.3, live_share=0.0, queue=None) -> Msd:
+def msd(fabric, model, *, alpha=0.3, live_share=0.0, queue=None) -> Msd:
     """A teacher of that shape that differs from the student, frozen in place."""
     teacher = make_teacher(model.double())
     random = torch.Generator().manual_seed(1)
     for p in teacher.parameters():
         p.add_(0.1 * torch.randn(p.shape, generator=random, dtype=p.dtype))
     settings = MsdSettings(alpha, momentum=1.0, queue_in_use=False)
-    return Msd(teacher, live_share=live_share, queue=queue, schedule=lambda progress, epoch: settings)
+    schedule = lambda progress, epoch: settings  # noqa: E731
+    return Msd(fabric, teacher, live_share=live_share, queue=queue, schedule=schedule)
+
+
+def clip(fabric):
+    return make_method(tiny_recipe(objective="clip"), tiny_model(), fabric)
 
 
 def gradients(fabric, method, *, micro, micro_per_step, pairs=PAIRS, model=None):
@@ -46,8 +55,7 @@ def gradients(fabric, method, *, micro, micro_per_step, pairs=PAIRS, model=None)
         fabric.setup_module(model),
         method,
         tiny_window(model, pairs),
-        micro=micro,
-        micro_per_step=micro_per_step,
+        batching=Batching(micro, micro * micro_per_step),
         optimizer_step=steps,
     )
     return steps.gradients, loss
@@ -56,7 +64,7 @@ def gradients(fabric, method, *, micro, micro_per_step, pairs=PAIRS, model=None)
 @pytest.mark.parametrize("micro", [1, 3])
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
 def test_micro_batch_size_does_not_change_the_gradient(fabric, micro, alpha):
-    method = msd(tiny_model(), alpha=alpha)
+    method = msd(fabric, tiny_model(), alpha=alpha)
     (whole,), whole_loss = gradients(fabric, method, micro=PAIRS, micro_per_step=1)
     (split,), split_loss = gradients(fabric, method, micro=micro, micro_per_step=-(-PAIRS // micro))
     assert float(whole["log_scale"].abs()) > 0
@@ -71,17 +79,17 @@ def test_frozen_batch_norm_does_not_change_the_gradient_either(fabric):
         model.image.frozen_norm = True
         return model.train()
 
-    method = msd(with_batch_norm())
+    method = msd(fabric, with_batch_norm())
     (whole,), _ = gradients(fabric, method, micro=PAIRS, micro_per_step=1, model=with_batch_norm())
     (split,), _ = gradients(fabric, method, micro=3, micro_per_step=3, model=with_batch_norm())
     torch.testing.assert_close(split, whole, rtol=1e-9, atol=1e-12)
 
 
 def test_the_window_loss_is_the_formula_written_out(fabric):
-    model, method = tiny_model().double(), msd(tiny_model(), alpha=0.3, live_share=0.25)
+    model, method = tiny_model().double(), msd(fabric, tiny_model(), alpha=0.3, live_share=0.25)
     window = tiny_window(model)
-    image, text, scale = model(window.images, window.tokens, window.mask)
-    slow_image, slow_text, slow_scale = method.teacher(window.images, window.tokens, window.mask)
+    image, text, scale, _ = model(window.images, window.tokens, window.mask)
+    slow_image, slow_text, slow_scale, _ = method.teacher(window.images, window.tokens, window.mask)
 
     def target(own, other):
         hard = ((window.study[:, None] == window.study) | (window.text[:, None] == window.text)).double()
@@ -104,16 +112,16 @@ def test_the_window_loss_is_the_formula_written_out(fabric):
 
 def test_the_live_term_compares_within_the_micro_batch(fabric):
     """Two micro-batches, live term alone: the mean of two separate in-batch losses."""
-    method = msd(tiny_model(), alpha=0.0, live_share=1.0)
+    method = msd(fabric, tiny_model(), alpha=0.0, live_share=1.0)
     (both,), _ = gradients(fabric, method, micro=4, micro_per_step=2)
-    clip_steps, _ = gradients(fabric, Clip(), micro=4, micro_per_step=1)
+    clip_steps, _ = gradients(fabric, clip(fabric), micro=4, micro_per_step=1)
     mean = {name: (clip_steps[0][name] + clip_steps[1][name]) / 2 for name in both}
     torch.testing.assert_close(both, mean, rtol=1e-9, atol=1e-12)
 
 
 def test_each_step_inside_a_window_is_averaged_over_its_own_pairs(fabric):
     """7 pairs in micro-batches of 2, a step every 2: the short last step is the mean over 3 pairs."""
-    method = msd(tiny_model())
+    method = msd(fabric, tiny_model())
     steps, _ = gradients(fabric, method, micro=2, micro_per_step=2, pairs=7)
     (whole,), _ = gradients(fabric, method, micro=7, micro_per_step=1, pairs=7)
     assert len(steps) == 2
@@ -122,12 +130,12 @@ def test_each_step_inside_a_window_is_averaged_over_its_own_pairs(fabric):
 
 
 def test_keys_stay_fixed_while_the_teacher_moves_within_a_window(fabric):
-    method = msd(tiny_model())
+    method = msd(fabric, tiny_model())
     method.settings = method.settings._replace(momentum=0.0)
     before = copy.deepcopy(method.teacher)
     gradients(fabric, method, micro=2, micro_per_step=1)
     window = tiny_window(before)
-    image, _, scale = before(window.images, window.tokens, window.mask)
+    image, _, scale, _ = before(window.images, window.tokens, window.mask)
     torch.testing.assert_close(method.own.image, image)
     torch.testing.assert_close(method.teacher_scale, scale)
     assert not torch.equal(method.teacher.log_scale, before.log_scale) or not torch.equal(
@@ -136,7 +144,7 @@ def test_keys_stay_fixed_while_the_teacher_moves_within_a_window(fabric):
 
 
 def test_a_skipped_step_leaves_the_teacher_alone(fabric):
-    model, method = tiny_model().double(), msd(tiny_model())
+    model, method = tiny_model().double(), msd(fabric, tiny_model())
     method.settings = method.settings._replace(momentum=0.0)
     before = method.teacher.image_projection.weight.clone()
     train_window(
@@ -144,8 +152,7 @@ def test_a_skipped_step_leaves_the_teacher_alone(fabric):
         fabric.setup_module(model),
         method,
         tiny_window(model),
-        micro=4,
-        micro_per_step=1,
+        batching=Batching(4, 4),
         optimizer_step=Steps(model, allowed=False),
     )
     assert torch.equal(method.teacher.image_projection.weight, before)
@@ -153,7 +160,7 @@ def test_a_skipped_step_leaves_the_teacher_alone(fabric):
 
 def test_queued_keys_are_compared_with_only_once_in_use(fabric):
     queue = KeyQueue(size=100, max_age=10)
-    method = msd(tiny_model(), queue=queue)
+    method = msd(fabric, tiny_model(), queue=queue)
     gradients(fabric, method, micro=4, micro_per_step=2)
     gradients(fabric, method, micro=4, micro_per_step=2)
     assert len(method.keys) == PAIRS
@@ -163,7 +170,7 @@ def test_queued_keys_are_compared_with_only_once_in_use(fabric):
 
 
 def test_an_older_key_of_the_same_study_is_a_positive(fabric):
-    method = msd(tiny_model(), queue=KeyQueue(size=100, max_age=10))
+    method = msd(fabric, tiny_model(), queue=KeyQueue(size=100, max_age=10))
     gradients(fabric, method, micro=4, micro_per_step=2)
     method.settings = method.settings._replace(queue_in_use=True)
     gradients(fabric, method, micro=4, micro_per_step=2)
@@ -173,10 +180,45 @@ def test_an_older_key_of_the_same_study_is_a_positive(fabric):
 
 def test_clip_counts_pairs_of_the_same_text_as_positives(fabric):
     model, window = tiny_model().double(), tiny_window(tiny_model())
-    image, text, scale = model(window.images, window.tokens, window.mask)
+    image, text, scale, _ = model(window.images, window.tokens, window.mask)
     target = ((window.study[:, None] == window.study) | (window.text[:, None] == window.text)).double()
     target /= target.sum(dim=1, keepdim=True)
     forth = F.cross_entropy(scale * image @ text.T, target)
     expected = (forth + F.cross_entropy(scale * text @ image.T, target)) / 2
-    _, loss = gradients(fabric, Clip(), micro=PAIRS, micro_per_step=1)
+    _, loss = gradients(fabric, clip(fabric), micro=PAIRS, micro_per_step=1)
     torch.testing.assert_close(loss.double(), expected.detach(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["msd", "gradcache"])
+def test_frozen_text_layers_are_run_once_a_window_and_change_no_gradient(fabric, objective, monkeypatch):
+    bert = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    text = Encoder(type="bert", config={**bert, **still}, frozen_layers=1)
+    recipe = tiny_recipe(objective=objective, text=text)
+    model = tiny_model(recipe).double().train()
+    embedded = []
+    lower = TextTower.lower
+
+    def counted(self, tokens, mask):
+        embedded.append(len(tokens))
+        return lower(self, tokens, mask)
+
+    def gradient(window_with):
+        student = copy.deepcopy(model)
+        method = make_method(recipe, student, fabric)
+        monkeypatch.setattr("medistill.engine.step.with_frozen_part", window_with)
+        steps = Steps(student)
+        train_window(
+            fabric,
+            fabric.setup_module(student),
+            method,
+            tiny_window(student),
+            batching=Batching(3, 8),
+            optimizer_step=steps,
+        )
+        return steps.gradients[0]
+
+    plain = gradient(lambda fabric, student, window, chunk: window)
+    monkeypatch.setattr(TextTower, "lower", counted)
+    torch.testing.assert_close(gradient(with_frozen_part), plain, rtol=1e-9, atol=1e-12)
+    assert sum(embedded) == PAIRS

@@ -27,6 +27,12 @@ class FakeRows:
     def image(self, i: int) -> np.ndarray:
         return self.pixels[i]
 
+    def column(self, name: str) -> list[Any]:
+        return self.views if name == "view" else [None] * len(self)
+
+    def regions(self, i: int) -> dict[str, np.ndarray]:
+        return {}
+
     def shuffled(self, seed: int) -> "FakeRows":
         order = np.random.default_rng(seed).permutation(len(self))
         return FakeRows(

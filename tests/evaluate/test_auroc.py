@@ -26,6 +26,30 @@ def test_every_resample_equals_scikit_learn_with_sample_weights(tied, ours, thei
     np.testing.assert_allclose(ours(scores, present, weights), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(auroc, metrics.roc_auc_score), (average_precision, metrics.average_precision_score)],
+)
+def test_random_cases_of_any_size_and_prevalence_equal_scikit_learns(ours, theirs, seed):
+    rng = np.random.default_rng(seed)
+    n, levels = int(rng.integers(2, 200)), int(rng.integers(1, 30))
+    scores = (rng.integers(-levels, levels, n) / 7).astype(np.float32)
+    present = rng.random(n) < rng.uniform(0.02, 0.98)
+    present[:2] = True, False
+    whole = np.ones((n, 1), np.float32)
+    assert ours(scores, present, whole)[0] == pytest.approx(theirs(present, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("statistic", [auroc, average_precision])
+def test_a_resample_does_not_depend_on_how_many_others_there_are(tied, statistic):
+    scores, present, weights = tied
+    many = np.tile(weights, (1, 10))
+    np.testing.assert_array_equal(
+        statistic(scores, present, many), np.tile(statistic(scores, present, weights), 10)
+    )
+
+
 def test_auroc_equals_a_loop_over_pairs():
     rng = np.random.default_rng(1)
     scores, present = rng.integers(0, 5, 30).astype(float), np.arange(30) % 3 == 0

@@ -5,13 +5,18 @@ import json
 import numpy as np
 import pytest
 
+from medistill.data.study import NO_REPORT
 from medistill.errors import CallError
+from medistill.evaluate.difference import differences, paired_difference
 from medistill.evaluate.evaluation import evaluate_model
 from medistill.evaluate.write import canonical_json
 
 TASKS = {
     "zero_shot": {"auroc_macro", "ap_macro", "accuracy", "f1_macro", "ece", "brier"},
-    "few_shot": {"auroc_macro@1", "auroc_macro@4", "auroc_macro@16"},
+    "few_shot": {
+        *(f"{name}@{k}" for name in ("auroc_macro", "auroc_macro_lpp") for k in (1, 4, 16)),
+        *(f"auroc_macro@{share}" for share in ("1%", "10%", "100%")),
+    },
     "retrieval": {
         *(f"{way}_r@{k}" for way in ("i2t", "t2i") for k in (1, 5, 10)),
         *(f"i2t_p@{k}" for k in (5, 10, 100)),
@@ -79,6 +84,35 @@ def test_without_findings_only_retrieval_is_measured(corpus, knowing):
     assert set(evaluated(knowing, corpus).metrics) == {"retrieval"}
 
 
+def test_studies_without_reports_are_scored_by_their_labels_and_not_searched_for(corpus, knowing):
+    for rows in corpus.rows.values():
+        rows.texts[:] = [NO_REPORT] * len(rows)
+    evaluation = evaluated(knowing, corpus)
+    assert evaluation.metrics["zero_shot"]["auroc_macro"]["value"] == 1
+    assert evaluation.metrics["few_shot"]["auroc_macro@4"]["value"] is not None
+    assert set(evaluation.metrics["retrieval"]) == TASKS["retrieval"]
+    assert {entry["reason"] for entry in evaluation.metrics["retrieval"].values()} == {
+        "no study of the split has a report"
+    }
+    assert evaluation.examples == ()
+
+
+def test_studies_without_reports_are_neither_query_nor_gallery_of_the_others(corpus, knowing):
+    rows = corpus.split("test")
+    rows.texts[40:] = [NO_REPORT] * (len(rows) - 40)
+    found = evaluated(knowing, corpus)
+    first = type(rows)(
+        *(column[:40] for column in (rows.study_ids, rows.patient_ids, rows.views, rows.texts)),
+        rows.labels[:40],
+        rows.pixels[:40],
+    )
+    corpus.rows["test"] = first
+    alone = evaluated(knowing, corpus)
+    assert found.metrics["retrieval"]["i2t_r@1"]["value"] == alone.metrics["retrieval"]["i2t_r@1"]["value"]
+    assert found.metrics["retrieval"]["i2t_r@1"]["n_images"] == 40
+    assert found.metrics["zero_shot"]["auroc_macro"]["n_images"] > 40
+
+
 def test_one_study_gives_figures_or_reasons_and_no_crash(corpus, knowing):
     rows = corpus.split("test")
     only = type(rows)(
@@ -115,3 +149,32 @@ def test_examples_name_the_rank_of_the_studys_own_report(corpus, knowing):
         assert len(example.nearest) == 3
         if example.own_rank <= 3:
             assert example.nearest[example.own_rank - 1] == example.own
+
+
+def test_two_models_on_one_corpus_can_be_paired_figure_by_figure(corpus, knowing, blind):
+    one, other = (evaluated(model, corpus).metrics for model in (knowing, blind))
+    for task, entries in one.items():
+        found = differences(entries, other[task], paired_difference)
+        assert set(found) == set(entries)
+    assert differences(one["zero_shot"], other["zero_shot"], paired_difference)["auroc_macro"]["low"] > 0
+    with pytest.raises(CallError, match="resampled differently"):
+        differences(
+            one["retrieval"], evaluated(blind, corpus, seed=1).metrics["retrieval"], paired_difference
+        )
+
+
+def test_resampled_values_of_two_models_are_of_the_same_patients(corpus, knowing, blind):
+    """The interval comes from them, and two models that differ in nothing differ in no resample."""
+    one, other = (evaluated(model, corpus) for model in (knowing, blind))
+    defined = {f"{t}/{n}" for t, es in one.metrics.items() for n, e in es.items() if e["value"] is not None}
+    assert set(one.spread) == defined
+    name = "retrieval/i2t_r@10"
+    assert one.spread[name].shape == (50,)
+    low, high = np.percentile(one.spread[name], [2.5, 97.5])
+    assert (low, high) == (
+        one.metrics["retrieval"]["i2t_r@10"]["low"],
+        one.metrics["retrieval"]["i2t_r@10"]["high"],
+    )
+    for name in ("retrieval/chance_r@10", "few_shot/auroc_macro@4"):
+        np.testing.assert_array_equal(one.spread[name], evaluated(knowing, corpus).spread[name])
+    np.testing.assert_array_equal(one.spread["retrieval/chance_r@10"], other.spread["retrieval/chance_r@10"])

@@ -2,9 +2,17 @@
 
 import numpy as np
 import pytest
+from scipy.special import logit
 from scipy.stats import bootstrap
 
-from medistill.evaluate.interval import figure, mean_defined, mean_over, median_over, patient_weights
+from medistill.evaluate.interval import (
+    figure,
+    log_odds,
+    mean_defined,
+    mean_over,
+    median_over,
+    patient_weights,
+)
 
 
 @pytest.mark.parametrize(("ours", "numpys"), [(mean_over, np.mean), (median_over, np.median)])
@@ -24,6 +32,10 @@ def test_a_patients_cases_are_drawn_together():
     np.testing.assert_array_equal(weights[0], weights[2])
     assert (weights[:, 0] == 1).all()
     np.testing.assert_array_equal(weights[[0, 1, 3]].sum(axis=0), 3)
+
+
+def test_without_resamples_only_the_sample_itself_is_weighed():
+    np.testing.assert_array_equal(patient_weights(["b", "a", "b"], 0, seed=0), np.ones((3, 1)))
 
 
 def test_clustered_intervals_are_wider_than_those_of_independent_cases():
@@ -55,6 +67,30 @@ def test_a_figure_that_is_not_defined_is_none_with_a_reason():
         "n_images": 1,
         "n_patients": 1,
     }
+
+
+def test_log_odds_are_spread_by_their_standard_deviation_on_both_sides():
+    spread = np.random.default_rng(4).beta(18, 2, 1000)
+    low, high = log_odds(0.9, np.append(spread, np.nan))
+    half = 1.959964 * logit(spread).std()
+    assert (logit(low), logit(high)) == pytest.approx((logit(0.9) - half, logit(0.9) + half))
+
+
+def test_a_resample_at_the_end_counts_as_the_most_extreme_other_one():
+    spread = np.array([0.7, 0.8, 0.9, 1.0, 0.0])
+    assert log_odds(0.8, spread) == log_odds(0.8, np.array([0.7, 0.8, 0.9, 0.9, 0.7]))
+
+
+def test_a_value_at_the_end_has_the_percentiles_of_its_resamples():
+    assert log_odds(1.0, np.ones(9)) == (1, 1)
+    assert log_odds(1.0, np.array([1.0, 0.5])) == pytest.approx((0.5125, 0.9875))
+    assert np.isnan(log_odds(0.5, np.array([np.nan]))).all()
+
+
+def test_the_interval_of_a_figure_is_named_unless_it_is_of_percentiles():
+    values = np.array([0.5, 0.4, 0.6])
+    assert figure(values, ["a"], interval=log_odds)["interval"] == "log_odds"
+    assert "interval" not in figure(values, ["a"])
 
 
 def test_resamples_without_the_figure_are_left_out_of_its_interval():

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from medistill.data.study import NO_REPORT
 from medistill.evaluate.chart import round_marks
 from medistill.evaluate.evaluation import evaluate_model
 from medistill.evaluate.markup import Html, tag
@@ -46,6 +47,15 @@ def test_the_page_holds_no_image_and_no_report_unless_asked(evaluation):
     assert "Secret report" not in shown
     assert "<img" not in shown
     assert "--with-cases adds" in shown
+
+
+def test_a_split_without_reports_has_a_page_that_says_so(corpus, knowing):
+    for rows in corpus.rows.values():
+        rows.texts[:] = [NO_REPORT] * len(rows)
+    shown = page(evaluate_model(knowing, corpus, resamples=20, draws=2), with_cases=True)
+    Balanced(shown)
+    assert "no study of the split has a report" in shown
+    assert NO_REPORT not in shown
 
 
 def test_with_cases_it_holds_both_and_marks_the_right_report_in_words(evaluation):

@@ -72,6 +72,42 @@ def test_recall_equals_a_loop_in_both_directions():
     assert found["i2t_r@10_unique"]["n_images"] == 20
 
 
+def test_every_resample_equals_a_loop_over_the_queries_drawn():
+    """Image to text repeats the studies; a text asks as often as its studies were drawn on average."""
+    texts = [f"report {i % 30}" for i in range(40)]
+    labels = (normals(40, 3, seed=5) > 0).astype(np.float32)
+    images, reports = unit(normals(40, 8)), unit(normals(30, 8, seed=1))
+    found = evaluated(images, reports, texts, labels)
+    own = np.array([[i % 30 == g for g in range(30)] for i in range(40)])
+    similar = images @ reports.T
+    ranks = np.array([brute_rank(s, p) for s, p in zip(similar, own, strict=True)])
+    text_ranks = np.array([brute_rank(s, p) for s, p in zip(similar.T, own.T, strict=True)])
+    nearest = np.argsort(-similar, axis=1, kind="stable")[:, :10]
+    relevant = relevant_texts(labels, gallery_of(texts))
+    precision = np.array([relevant[i, nearest[i]].mean() for i in range(40)])
+    weights = patient_weights([f"{i // 2:03d}" for i in range(40)], 20, seed=0).astype(int)
+    for resample in (1, 20):
+        drawn = np.repeat(np.arange(40), weights[:, resample])
+        asks = np.array([weights[own[:, g], resample].mean() for g in range(30)])
+        expected = {
+            "i2t_r@1": (ranks[drawn] <= 1).mean(),
+            "i2t_r@10": (ranks[drawn] <= 10).mean(),
+            "t2i_r@5": np.average(text_ranks <= 5, weights=asks),
+            "i2t_mean_rank": ranks[drawn].mean(),
+            "i2t_median_rank": np.median(ranks[drawn]),
+            "i2t_p@10": precision[drawn].mean(),
+        }
+        spreads = {name: found[name].spread[resample - 1] for name in expected}
+        assert spreads == pytest.approx(expected, abs=1e-6)
+
+
+def test_one_study_alone_has_its_figures_or_reasons():
+    one = unit(normals(1, 8))
+    found = evaluated(one, one, ["report"], np.ones((1, 1), np.float32))
+    assert found["i2t_r@1"]["value"] == found["i2t_median_rank"]["value"] == 1
+    assert "fewer than 5" in found["i2t_p@5"]["reason"]
+
+
 def test_reports_that_read_the_same_are_one():
     gallery = gallery_of(["No effusion.", "Normal", "no  EFFUSION", "normal!"])
     assert gallery.texts == ("No effusion.", "Normal")

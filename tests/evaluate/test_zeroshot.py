@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from medistill.evaluate.auroc_variance import auroc_interval
 from medistill.evaluate.calibrate import Calibration
 from medistill.evaluate.interval import patient_weights
 from medistill.evaluate.zeroshot import prompt_scores, zero_shot_metrics
@@ -67,6 +68,52 @@ def test_calibration_error_equals_a_loop_over_bins(scored):
         if (place == b).any()
     ]
     assert evaluated(*scored)["ece"]["value"] == pytest.approx(sum(gaps))
+
+
+def test_every_resample_equals_scikit_learns_figures_of_the_cases_drawn(scored):
+    """Each case repeated as often as its patient was drawn; ECE by a loop over bins."""
+    scores, labels = scored
+    found = evaluated(scores, labels)
+    weights = patient_weights(PATIENTS, 50, seed=0).astype(int)
+    for resample in (1, 7, 50):
+        drawn = np.repeat(np.arange(100), weights[:, resample])
+        parts = list(columns(scores[drawn], labels[drawn]))
+        probability, present = (np.concatenate([p[i] for p in parts]).astype(float) for i in (0, 2))
+        place = np.minimum((probability * 15).astype(int), 14)
+        inside = [place == b for b in np.unique(place)]
+        expected = {
+            "auroc/alpha": metrics.roc_auc_score(parts[0][2], parts[0][1]),
+            "auroc_macro": np.mean([metrics.roc_auc_score(y, s) for _, s, y in parts]),
+            "ap_macro": np.mean([metrics.average_precision_score(y, s) for _, s, y in parts]),
+            "accuracy": np.mean([metrics.accuracy_score(y, p >= 0.4) for p, _, y in parts]),
+            "f1_macro": np.mean([metrics.f1_score(y, p >= 0.4) for p, _, y in parts]),
+            "brier": np.mean((probability - present) ** 2),
+            "ece": sum(b.mean() * abs(probability[b].mean() - present[b].mean()) for b in inside),
+        }
+        spreads = {name: found[name].spread[resample - 1] for name in expected}
+        assert spreads == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_interval_of_an_auroc_is_named(scored):
+    found = evaluated(*scored)
+    named = {name for name, entry in found.items() if entry.get("interval") == "log_odds"}
+    assert named == {"auroc/alpha", "auroc/beta", "auroc_macro"}
+
+
+def test_the_bootstrap_of_a_finding_agrees_with_its_analytic_interval():
+    rng = np.random.default_rng(6)
+    patients = [f"{i // 2:04d}" for i in range(2000)]
+    labels = (rng.random((2000, 1)) < 0.3).astype(np.float32)
+    scores = (
+        labels + rng.standard_normal((2000, 1)) + np.repeat(rng.standard_normal((1000, 1)), 2, 0)
+    ).astype(np.float32)
+    weights = patient_weights(patients, 1000, seed=0)
+    entry = zero_shot_metrics(scores, labels, ("a",), patients, weights, calibration=calibration(1))[
+        "auroc/a"
+    ]
+    analytic = auroc_interval(scores[:, 0], labels[:, 0] == 1, patients)
+    assert entry["value"] == pytest.approx(analytic["value"])
+    assert (entry["low"], entry["high"]) == pytest.approx((analytic["low"], analytic["high"]), abs=0.003)
 
 
 def test_a_finding_that_lacks_a_class_is_not_defined_and_says_so(scored):

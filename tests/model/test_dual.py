@@ -7,8 +7,8 @@ from PIL import Image
 
 import medistill
 from medistill.errors import CallError
-from medistill.model.dual import save_model
-from tests.conftest import tiny_model, tiny_texts, tiny_window
+from medistill.model.saved import save_model
+from tests.conftest import tiny_model, tiny_recipe, tiny_texts, tiny_window
 
 
 def pictures(count: int = 5) -> list[np.ndarray]:
@@ -52,6 +52,12 @@ def test_a_saved_model_gives_the_same_embeddings_and_scale(tmp_path):
     assert restored.scale == model.scale
 
 
+def test_a_saved_model_keeps_the_bias_of_sigmoid_logits(tmp_path):
+    model = tiny_model(tiny_recipe(objective="siglip", bias=-7.0))
+    save_model(model, tmp_path)
+    assert medistill.load(tmp_path).bias.item() == -7.0
+
+
 def test_a_saved_model_is_safetensors_and_json_alone(tmp_path):
     save_model(tiny_model(), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -86,5 +92,5 @@ def test_training_and_encoding_see_the_same_pixels():
     model = tiny_model().eval()
     window = tiny_window(model)
     with torch.no_grad():
-        image, _, _ = model(window.images, window.tokens, window.mask)
+        image, *_ = model(window.images, window.tokens, window.mask)
     torch.testing.assert_close(model.encode_images(list(window.images.numpy())), image)

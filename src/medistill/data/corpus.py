@@ -1,7 +1,7 @@
 """A corpus on disk, opened for reading: one row per image."""
 
 import json
-import sys
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
-from medistill.data.image import decode_image
+from medistill.data.image import decode_stored
 from medistill.data.split import validation_patients
+from medistill.data.study import NO_REPORT
 from medistill.errors import CallError
 
 FORMAT = 1
@@ -41,8 +42,12 @@ class Rows:
     def __getstate__(self) -> dict[str, Any]:
         return {"corpus": self.corpus, "indices": self.indices}
 
+    def stored(self, i: int) -> bytes:
+        """The image as it is stored, encoded."""
+        return self.corpus.cell("image", int(self.indices[i]))
+
     def image(self, i: int) -> UInt8[np.ndarray, "h w"]:
-        return _decoded(self.corpus.cell("image", int(self.indices[i])))
+        return decode_stored(self.stored(i))
 
     def mask(self, i: int, finding: str) -> UInt8[np.ndarray, "h w"] | None:
         """Where the finding is, 255 or 0; None if the source marks no such place."""
@@ -51,7 +56,21 @@ class Rows:
                 f"no finding `{finding}` in the corpus; it has {', '.join(self.corpus.findings) or 'none'}"
             )
         png = self.corpus.cell("mask", int(self.indices[i]))[finding]
-        return None if png is None else _decoded(png)
+        return None if png is None else decode_stored(png)
+
+    def regions(self, i: int) -> dict[str, Bool[np.ndarray, "h w"]]:
+        """Where the findings are that the source marks in image i, by mask or else by boxes; none is empty.
+
+        A box holds the pixels that it touches.
+        """
+        row = int(self.indices[i])
+        masks, boxes = (self.corpus.cell(name, row) or {} for name in ("mask", "boxes"))
+        found = {name: decode_stored(png) > 0 for name, png in masks.items() if png is not None}
+        boxed = {name: box for name, box in boxes.items() if box and name not in found}
+        if boxed:
+            shape = self.image(i).shape
+            found |= {name: boxed_region(box, (shape[0], shape[1])) for name, box in boxed.items()}
+        return {name: region for name, region in found.items() if region.any()}
 
     def column(self, name: str) -> list[Any]:
         """Any column by its name in the corpus, as Python values."""
@@ -137,6 +156,15 @@ class Corpus:
         return {name: self.table[name].chunks for name in self.table.column_names}
 
 
+def boxed_region(boxes: Sequence[float], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """The pixels of an image of that shape that some box touches; left, top, right, bottom of each."""
+    region = np.zeros(shape, bool)
+    for left, top, right, bottom in np.reshape(np.asarray(boxes, np.float64), (-1, 4)):
+        down = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
+        region[down, max(0, math.floor(left)) : max(0, math.ceil(right))] = True
+    return region
+
+
 def open_corpus(path: Path | str) -> Corpus:
     """Open a folder written by `medistill prepare`."""
     folder = Path(path)
@@ -155,13 +183,30 @@ def open_corpus(path: Path | str) -> Corpus:
 
 
 def training_rows(corpus: Corpus) -> tuple[Rows, Rows]:
-    """The rows to train on and those to validate on, cut by patient from the former if there is no `val`."""
-    train = corpus.split("train")
-    if "val" in corpus.splits:
-        return train, corpus.split("val")
-    held_out = validation_patients(train.patient_ids)
-    validates = np.array([patient in held_out for patient in train.patient_ids])
-    return train.select(np.flatnonzero(~validates)), train.select(np.flatnonzero(validates))
+    """The rows to train on and those to validate on, cut by patient from the former if there is no `val`.
+
+    Rows without a report are neither.
+    """
+    train = _with_report(corpus.split("train"))
+    if not len(train):
+        raise CallError(
+            "no image of the train split has a report: a corpus of images and labels can be evaluated on, "
+            "not trained on"
+        )
+    validation = _with_report(corpus.split("val")) if "val" in corpus.splits else ()
+    return (train, validation) if isinstance(validation, Rows) and len(validation) else cut_by_patient(train)
+
+
+def cut_by_patient(rows: Rows) -> tuple[Rows, Rows]:
+    """The rows to go on with, and those of the patients to validate on."""
+    held_out = validation_patients(rows.patient_ids)
+    validates = np.array([patient in held_out for patient in rows.patient_ids])
+    return rows.select(np.flatnonzero(~validates)), rows.select(np.flatnonzero(validates))
+
+
+def _with_report(rows: Rows) -> Rows:
+    reported = [i for i, text in enumerate(rows.texts) if text != NO_REPORT]
+    return rows if len(reported) == len(rows) else rows.select(reported)
 
 
 def _check_card(folder: Path, card: Any) -> None:
@@ -195,7 +240,3 @@ def _check_table(corpus: Corpus) -> None:
 
 def _damaged(folder: Path, why: str) -> CallError:
     return CallError(f"the corpus {folder} is damaged ({why}): prepare it again")
-
-
-def _decoded(data: bytes) -> UInt8[np.ndarray, "h w"]:
-    return decode_image(data, max_pixels=sys.maxsize)  # the limit was applied when the corpus was prepared

@@ -1,11 +1,9 @@
 """Write a corpus: checked, streamed, complete or not there at all."""
 
+import itertools
 import json
-import os
-import platform
-import re
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,19 +15,26 @@ from medistill.data.corpus import CARD, FORMAT, TABLE
 from medistill.data.rejects import REJECTS, RejectLog
 from medistill.data.split import check_fractions
 from medistill.data.study import Reject, Study
-from medistill.data.tally import Tally
+from medistill.data.tally import Tally, row_digest
+from medistill.data.unfinished import BEGINNING, Commit, OtherUnitsError, Place, Unfinished, unfinished
 from medistill.errors import CallError, MedistillError
+
+log = logging.getLogger(__name__)
 
 _BATCH_ROWS, _BATCH_BYTES = 256, 32_000_000
 
+Results = Callable[[Place], Iterator[tuple[Place, Sequence[Study | Reject]]]]
+"""What comes of each unit of a source behind a place, with the place behind that unit."""
+
 
 def write_corpus(
-    items: Iterable[Study | Reject],
+    results: Results,
     out: Path,
     *,
     source: str,
     made_with: Mapping[str, object],
     findings: Sequence[str] | None = None,
+    notes: Mapping[str, Any] | None = None,
     val: float = 0.1,
     test: float = 0.1,
     allow_rejects: bool = False,
@@ -38,110 +43,126 @@ def write_corpus(
 ) -> dict[str, Any]:
     """Write the studies as a corpus folder and return its card.
 
-    Written into a hidden folder beside `out` and renamed at the end: a killed run leaves no half corpus.
-    Nothing in it depends on the time or the machine, so the same input gives the same bytes.
+    Written into a hidden folder beside `out` and renamed at the end: a killed run leaves no half corpus, and
+    the same call goes on after the last rows it had saved. Nothing in the corpus depends on the time, the
+    machine or the kills, so the same input gives the same bytes.
 
     source        name of the kind of source, for the card
     made_with     the options it was read with, for the card
     findings      names of all findings the studies may be labeled with; None if they carry no labels
-    on_progress   called with the number of images and rejects seen so far
+    notes         more entries of the card
+    on_progress   called with the number of studies and rejects seen so far
     """
     check_fractions(val, test)
     out = out.absolute()
-    partial = _partial_folder(out)
+    card = {"format": FORMAT, "medistill": version("medistill"), "source": source}
+    card |= {"made_with": {**made_with, "val": val, "test": test}}
     tally, rejects = Tally(tuple(findings or ()), val=val, test=test), RejectLog(show_paths)
+    start = {**card, "findings": tally.findings, "show_paths": show_paths}
     try:
-        rows = _rows(items, tally, rejects, on_progress)
-        _write_table(rows, partial, _schema(tally.findings))
-        tally.check()
-        _check_rejects(rejects, tally.images, out, allow_rejects)
-        made_with = {**made_with, "val": val, "test": test}
-        card = {"format": FORMAT, "medistill": version("medistill"), "source": source, "made_with": made_with}
-        card |= tally.card() | {"rejected": rejects.card()}
-        rejects.write(partial / REJECTS)
-        write_atomically(partial / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-        partial.rename(out)
-        sync_folder(out.parent)
+        check_free(out)
+        with unfinished(out, _schema(tally.findings), start) as partial:
+            pending = _Pending(partial, tally, rejects)
+            pending.restore()
+            pending.add_all(results, on_progress)
+            _check(partial, tally, rejects, out, allow_rejects)
+            pending.commit()
+            card |= tally.card() | rejects.card() | dict(notes or {}) | {"units": pending.place.card()}
+            _complete(partial, rejects, card, out)
     except OSError as error:
         raise MedistillError(
             f"the corpus cannot be written: {error.strerror or 'input or output failed'}"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return card
 
 
-def _partial_folder(out: Path) -> Path:
-    # Named by machine and process: another run that writes the same corpus keeps its own.
-    start = f".{out.name}.{platform.node()}-"
-    partial = out.parent / f"{start}{os.getpid()}.partial"
+class _Pending:
+    """Rows and rejects on their way to the disk, a batch at a time."""
+
+    def __init__(self, partial: Unfinished, tally: Tally, rejects: RejectLog) -> None:
+        self.partial, self.tally, self.rejects = partial, tally, rejects
+        self.place = BEGINNING
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+        self._digests: list[str] = []
+        self._held = 0
+        self._rejects_saved = len(self.rejects.lines)
+
+    def restore(self) -> None:
+        """Count what a stopped run had written, and stand behind it."""
+        commits = self.partial.commits
+        digests = itertools.chain.from_iterable(commit.digests for commit in commits)
+        for row, digest in zip(self.partial.rows(), digests, strict=True):
+            self.tally.count(row, bytes.fromhex(digest))
+        self.rejects.lines += [line for commit in commits for line in commit.rejects]
+        if commits:
+            self.place = commits[-1].place
+            log.info("going on after %s studies and rejects that are saved", f"{self.place.items:,}")
+        self._begin()
+
+    def add_all(self, results: Results, on_progress: Callable[[int], None] | None) -> None:
+        """What the source gives behind this place; OtherUnitsError if the saved part is of no use."""
+        try:
+            for place, items in results(self.place):
+                self.add(place, items)
+                if on_progress:
+                    on_progress(place.items)
+        except OtherUnitsError:
+            self.partial.clear()
+            raise
+
+    def add(self, place: Place, items: Sequence[Study | Reject]) -> None:
+        """What came of one unit; batches end with a unit, so that a run can go on behind it."""
+        for item in items:
+            if isinstance(item, Reject):
+                self.rejects.add(item)
+                continue
+            for row in self.tally.rows(item):
+                digest = row_digest(row)
+                self.tally.count(row, digest)
+                self._rows.append(row)
+                self._digests.append(digest.hex())
+                self._held += len(row["image"])
+        self.place = place
+        if len(self._rows) >= _BATCH_ROWS or self._held > _BATCH_BYTES:
+            self.commit()
+
+    def commit(self) -> None:
+        lines = self.rejects.lines[self._rejects_saved :]
+        if self._rows or lines:
+            self.partial.commit(self._rows, Commit(place=self.place, digests=self._digests, rejects=lines))
+        self._begin()
+
+
+def check_free(out: Path) -> None:
+    """CallError where something is that the corpus would have to take the place of."""
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise CallError(f"{out} is there already: name another folder, or remove it first")
-        for folder in _left_behind(out.parent, start):
-            shutil.rmtree(folder, ignore_errors=True)
-        partial.mkdir(parents=True)
     except OSError as error:
         raise CallError(f"cannot make the folder {out}: {error.strerror}") from error
-    return partial
 
 
-def _left_behind(parent: Path, start: str) -> list[Path]:
-    """Partial folders whose names start so, of runs that were killed."""
-    named = re.compile(rf"{re.escape(start)}(\d{{1,9}})\.partial")
-    folders = parent.iterdir() if parent.is_dir() else ()
-    found = [(folder, named.fullmatch(folder.name)) for folder in folders]
-    return [folder for folder, match in found if match and not _is_another_run(int(match[1]))]
-
-
-def _is_another_run(process: int) -> bool:
-    if process == os.getpid():
-        return False
+def _check(partial: Unfinished, tally: Tally, rejects: RejectLog, out: Path, allow_rejects: bool) -> None:
+    """What only the whole source can show; a source that has to be mended is read anew then."""
     try:
-        os.kill(process, 0)  # sends nothing
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # it lives, and is somebody else's
-    return True
+        tally.check()
+    except CallError:
+        partial.clear()
+        raise
+    _check_rejects(rejects, tally.images, out, allow_rejects)
 
 
-def _rows(
-    items: Iterable[Study | Reject],
-    tally: Tally,
-    rejects: RejectLog,
-    on_progress: Callable[[int], None] | None,
-) -> Iterator[dict[str, Any]]:
-    for item in items:
-        if isinstance(item, Reject):
-            rejects.add(item)
-        else:
-            yield from tally.rows(item)
-        if on_progress:
-            on_progress(tally.images + rejects.count)
-
-
-def _write_table(rows: Iterable[dict[str, Any]], folder: Path, schema: pa.Schema) -> None:
-    with (folder / TABLE).open("wb") as file:
-        with pa.ipc.new_stream(file, schema) as stream:
-            for batch in _batches(rows):
-                stream.write_batch(pa.RecordBatch.from_pylist(batch, schema))
-        file.flush()
-        os.fsync(file.fileno())  # before the rename that makes it visible
-    _describe(folder, schema)
-
-
-def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    held = 0
-    for row in rows:
-        batch.append(row)
-        held += len(row["image"])
-        if len(batch) == _BATCH_ROWS or held > _BATCH_BYTES:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
+def _complete(partial: Unfinished, rejects: RejectLog, card: Mapping[str, Any], out: Path) -> None:
+    """The files beside the table, and the folder's own name."""
+    _describe(partial.folder, partial.schema)
+    rejects.write(partial.folder / REJECTS)
+    write_atomically(partial.folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    partial.close()
+    partial.folder.rename(out)
+    sync_folder(out.parent)
 
 
 def _schema(findings: tuple[str, ...]) -> pa.Schema:

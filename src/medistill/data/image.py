@@ -1,31 +1,54 @@
-"""Image files in and out: PNG or JPEG to 8-bit grey, and back."""
+"""Image files in and out: PNG, JPEG or DICOM to grey, and back."""
 
 import io
 import math
+import sys
 import warnings
+from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from medistill.data.dicom import decode_dicom, dicom_images
+from medistill.data.file_kind import is_dicom, known_kind
 from medistill.data.plain import is_plain_jpeg, is_plain_png
 from medistill.errors import MedistillError
 
 MAX_PIXELS = 100_000_000
 """Larger than any detector (about 30 Mpixel), small enough to decode beside a training run."""
 
+Depth = Literal[8, 16]
+"""Bits of grey that are stored."""
+
 _ORIENTED = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+_DEEP = "I;16"  # how Pillow calls 16-bit grey
+_START = 132  # bytes that tell a DICOM file
 _RESAMPLING = Image.Resampling.BICUBIC  # Pillow widens the kernel when it shrinks, so this is antialiased
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "h w"]:
-    """Read a PNG or JPEG file as 8-bit grey, upright by its EXIF orientation.
+    """Read a PNG, JPEG or DICOM file as 8-bit grey, upright by its EXIF orientation.
 
-    See `grey_array` for what becomes of deeper, colored and transparent images.
+    See `grey_array` for what becomes of deeper, colored and transparent images, `decode_dicom` for DICOM.
     """
+    if is_dicom(data[:_START]):
+        return decode_dicom(data, max_pixels=max_pixels)
     return grey_array(_opened(data, max_pixels))
+
+
+def decode_stored(data: bytes) -> UInt8[np.ndarray, "h w"]:
+    """Read an image of a corpus as 8-bit grey.
+
+    A 16-bit file there was written by `stored_image` over the whole range, so that its upper byte is what
+    would have been stored at 8 bits. Stretched like one from elsewhere, it would change its contrast.
+    """
+    file = _opened(data, sys.maxsize)  # the limit was applied when the corpus was prepared
+    if file.mode == _DEEP:
+        return (np.asarray(file) >> 8).astype(np.uint8)
+    return grey_array(file)
 
 
 def grey_array(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
@@ -38,41 +61,70 @@ def grey_array(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
     if any(key in image.info for key in _ORIENTED):
         image = _upright(image)
     if image.mode.startswith(("I", "F")):
-        return _stretched(np.asarray(image))
+        return _upper_byte(_stretched(np.asarray(image)))
     if image.mode != "L" or "transparency" in image.info:
         image = _flattened(image).convert("L")
     return np.array(image)
 
 
-def letterbox(image: np.ndarray, size: int) -> UInt8[np.ndarray, "size size"]:
-    """Fit an image of (h, w) 8-bit grey pixels into a square of `size` pixels, aspect kept, centered on 0."""
-    if image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:  # arrays come from users: no assert
+def checked_grey(image: np.ndarray) -> UInt8[np.ndarray, "h w"]:
+    """The same array; ValueError if it is not an image of 8-bit grey: arrays come from users."""
+    if image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:
         raise ValueError(
             f"found an image array of {image.dtype} and shape {image.shape}, expected a 2-D uint8 array; "
             "DICOM or 16-bit pixels: pass a PIL image, which is stretched to 8 bits"
         )
+    return image
+
+
+def letterbox(image: np.ndarray, size: int) -> UInt8[np.ndarray, "size size"]:
+    """Fit an image of (h, w) 8-bit grey pixels into a square of `size` pixels, aspect kept, centered on 0."""
+    image = checked_grey(image)
     if image.shape == (size, size):
         return image
-    fitted = _resized(image, size)
+    top, left, height, width = letterbox_frame((image.shape[0], image.shape[1]), size)
     square = np.zeros((size, size), np.uint8)
-    top, left = (size - fitted.shape[0]) // 2, (size - fitted.shape[1]) // 2
-    square[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
+    square[top : top + height, left : left + width] = _resized(image, size)
     return square
 
 
-def stored_image(data: bytes, *, size: int | None = None, max_pixels: int = MAX_PIXELS) -> bytes:
-    """The file as a corpus keeps it: 8-bit grey, checked by decoding it, without metadata.
+def letterbox_frame(shape: tuple[int, int], size: int) -> tuple[int, int, int, int]:
+    """Top, left, height and width in pixels of where `letterbox` puts an image of this height and width."""
+    height, width = _fitted(shape, size)
+    return (size - height) // 2, (size - width) // 2, height, width
+
+
+def stored_image(
+    data: bytes, *, size: int | None = None, max_pixels: int = MAX_PIXELS, depth: Depth = 8
+) -> bytes:
+    """The file as a corpus keeps it: grey, checked by decoding it, without metadata.
 
     An 8-bit grey file that holds its pixels and nothing else is kept byte for byte, any other becomes
     a grey PNG. With `size` an image whose longer side exceeds it is shrunk to it and stored as PNG up
-    to 128 pixels, as JPEG of quality 95 above.
+    to 128 pixels, as JPEG of quality 95 above. At `depth` 16 a deeper image becomes a PNG of 16 bits.
     """
+    if is_dicom(data[:_START]):
+        return stored_grey(next(dicom_images(data, max_pixels=max_pixels)).grey, size=size, depth=depth)
     file = _opened(data, max_pixels)
+    if depth == 16 and file.mode.startswith("I"):
+        return stored_grey(_stretched(np.asarray(_upright(file))), size=size, depth=16)
     grey = grey_array(file)
     if size is not None and max(grey.shape) > size:
         return encode_image(_resized(grey, size), lossy=size > 128)
     is_plain = is_plain_png if isinstance(file, PngImageFile) else is_plain_jpeg
     return data if file.mode == "L" and is_plain(data) else encode_image(grey)
+
+
+def stored_grey(grey: UInt16[np.ndarray, "h w"], *, size: int | None, depth: Depth) -> bytes:
+    """16-bit grey as a corpus keeps it, shrunk and encoded as `stored_image` does."""
+    shrunk = size is not None and max(grey.shape) > size
+    if size is not None and shrunk:
+        grey = _resized(grey, size)
+    if depth == 16 and (grey % 257).any():  # else all of it fits into 8 bits
+        file = io.BytesIO()
+        Image.fromarray(grey).save(file, "PNG", compress_level=1)
+        return file.getvalue()
+    return encode_image(_upper_byte(grey), lossy=shrunk and size is not None and size > 128)
 
 
 def encode_image(image: UInt8[np.ndarray, "h w"], *, lossy: bool = False) -> bytes:
@@ -93,7 +145,7 @@ def _opened(data: bytes, max_pixels: int) -> PngImageFile | JpegImageFile:
     elif data.startswith(b"\xff\xd8\xff"):
         name, plugin = "JPEG", JpegImageFile
     else:
-        raise MedistillError("not an image: the file is empty" if not data else "not a PNG or JPEG image")
+        raise MedistillError(_not_an_image(data))
     try:
         file = plugin(io.BytesIO(data))
     except Exception as error:  # on broken input Pillow raises a dozen types, SyntaxError among them
@@ -104,6 +156,13 @@ def _opened(data: bytes, max_pixels: int) -> PngImageFile | JpegImageFile:
     except Exception as error:
         raise MedistillError(f"broken {name} image: truncated or damaged pixel data") from error
     return file
+
+
+def _not_an_image(data: bytes) -> str:
+    if not data:
+        return "not an image: the file is empty"
+    kind = known_kind(data)
+    return "not a PNG, JPEG or DICOM image" + (f" but {kind}" if kind else "")
 
 
 def _check_size(file: PngImageFile | JpegImageFile, name: str, max_pixels: int) -> None:
@@ -130,14 +189,26 @@ def _flattened(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(black, image.convert("RGBA"))
 
 
-def _stretched(image: np.ndarray) -> UInt8[np.ndarray, "h w"]:
+def _stretched(image: np.ndarray) -> UInt16[np.ndarray, "h w"]:
     low, high = float(image.min()), float(image.max())
-    return ((image - low) * (255 / ((high - low) or 1)) + 0.5).astype(np.uint8)
+    return ((image - low) * (65535 / ((high - low) or 1)) + 0.5).astype(np.uint16)
 
 
-def _resized(image: UInt8[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "a b"]:
-    """The image with its longer side `size`."""
-    height, width = image.shape
-    scale = size / max(height, width)
-    shape = (max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5)))
-    return np.array(Image.fromarray(image).resize(shape, _RESAMPLING))
+def _upper_byte(image: UInt16[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    return (image >> 8).astype(np.uint8)
+
+
+def _resized(image: np.ndarray, size: int) -> np.ndarray:
+    """The image of (h, w) 8 or 16-bit grey with its longer side `size`."""
+    height, width = _fitted((image.shape[0], image.shape[1]), size)
+    shape = (width, height)
+    if image.dtype == np.uint8:
+        return np.array(Image.fromarray(image).resize(shape, _RESAMPLING))
+    film = Image.fromarray(image.astype(np.float32)).resize(shape, _RESAMPLING)
+    return np.clip(np.asarray(film) + 0.5, 0, 65535).astype(np.uint16)
+
+
+def _fitted(shape: tuple[int, int], size: int) -> tuple[int, int]:
+    """Height and width once the longer of them is `size`."""
+    scale = size / max(shape)
+    return max(1, math.floor(shape[0] * scale + 0.5)), max(1, math.floor(shape[1] * scale + 0.5))

@@ -1,57 +1,93 @@
 """From a source to a corpus, the costly part in several processes."""
 
+import functools
 import itertools
-import multiprocessing
+import json
+import logging
 import os
-import signal
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from medistill.data.corpus_writer import write_corpus
+from medistill.data.corpus import CARD
+from medistill.data.corpus_writer import check_free, write_corpus
+from medistill.data.deidentify import Deidentifier
+from medistill.data.file_by_file import Items, read_isolated
+from medistill.data.isolated import IsolatedPool
+from medistill.data.on_ray import read_on_ray, require_ray
 from medistill.data.sources import Reading, Source
+from medistill.data.sources.draft import Progress, ScannedSource
 from medistill.data.study import Reject, Study
-from medistill.errors import CallError, MedistillError
+from medistill.data.unfinished import BEGINNING, OtherUnitsError, Place
+from medistill.errors import CallError
 
-_CHUNK = 8  # units sent to a worker at once: enough to hide the sending, few enough to hold in memory
+log = logging.getLogger(__name__)
 
-Items = tuple[Study | Reject, ...]
+Engine = Literal["local", "ray"]
+"""Who runs the processes that read: this one, or Ray Data."""
 
 
 def prepare(
     source: Source,
     out: Path,
     *,
-    workers: int = 1,
+    engine: Engine = "local",
+    workers: int = 0,
+    limit: int = 0,
     val: float = 0.1,
     test: float = 0.1,
     allow_rejects: bool = False,
     show_paths: bool = False,
-    on_progress: Callable[[int], None] | None = None,
+    deidentify: Deidentifier | None = None,
+    on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Read a source and write it as a corpus; returns the card. The corpus is the same for any `workers`.
+    """Read a source and write it as a corpus; returns the card. Neither `engine` nor `workers` changes it.
 
-    With more than one worker a script must start its work under `if __name__ == "__main__":`, because
-    the processes import it.
+    A run that was stopped is gone on with, and a complete one left as it is, by the same call on the same
+    source. Image files that changed meanwhile under the same names are not noticed.
+
+    workers      processes that read files, with limits on memory and time, so that a harmful file costs no
+                 other; 0 reads them in this process. A script must start its work under
+                 `if __name__ == "__main__":`, because the processes import it. With engine "ray", 0 takes
+                 one a processor that Ray has.
+    limit        stop after so many studies and rejects; 0 for all
+    deidentify   gives studies and patients other ids; splits stay as they would be without it
     """
-    if workers < 1:
-        raise CallError(f"--workers is {workers}; at least 1 is needed")
-    reading = source.open()
-    return write_corpus(
-        studies(reading, workers=workers),
-        out,
+    if workers < 0 or limit < 0:
+        raise CallError(f"workers is {workers} and limit {limit}: neither can be negative")
+    if engine == "ray":
+        require_ray()
+    made_with = source.made_with() | ({"limit": limit} if limit else {})
+    made_with |= {"deidentified_by": deidentify.fingerprint} if deidentify else {}
+    card = _card_of(out, {**made_with, "val": val, "test": test}, source.name)
+    if card is None:
+        check_free(out)  # before the source is read, which may take long
+    scanners = workers or (cores() if engine == "ray" else 0)
+    reading = _opened(source, limit, scanners, on_progress)
+    if card is not None and _is_complete(card, reading):
+        log.info("%s is complete, and made of the same source: nothing to do", out)
+        return card
+    write = functools.partial(
+        write_corpus,
+        out=out,
         source=source.name,
-        made_with=source.made_with(),
+        made_with=made_with,
         findings=reading.findings,
+        notes=reading.notes,
         val=val,
         test=test,
         allow_rejects=allow_rejects,
         show_paths=show_paths,
-        on_progress=on_progress,
+        on_progress=_told(on_progress, f"preparing {source.name}", reading.expected),
     )
+    change = functools.partial(deidentify, val=val, test=test) if deidentify else None
+    read = functools.partial(results, engine=engine, workers=workers, change=change)
+    try:
+        return write(functools.partial(read, reading))
+    except OtherUnitsError:
+        log.info("the source has changed since the run that was stopped: beginning again")
+        return write(functools.partial(read, _opened(source, limit, scanners, on_progress)))
 
 
 def cores() -> int:
@@ -59,41 +95,88 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def studies(reading: Reading, *, workers: int = 1) -> Iterator[Study | Reject]:
+def studies(reading: Reading, *, workers: int = 0) -> Iterator[Study | Reject]:
     """The studies and rejects of an opened source, in its order."""
-    results = map(reading.work, reading.units) if workers == 1 else _in_processes(reading, workers)
-    items = itertools.chain.from_iterable(results)
-    return items if reading.studies is None else itertools.islice(items, reading.studies)
+    return itertools.chain.from_iterable(items for _, items in results(reading, workers=workers))
 
 
-def _in_processes(reading: Reading, workers: int) -> Iterator[Items]:
-    # Not fork: threads of Arrow may hold locks at that moment, and the child would wait for them forever.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
-    waiting: deque[Future[list[Items]]] = deque()
+def results(
+    reading: Reading,
+    after: Place = BEGINNING,
+    *,
+    engine: Engine = "local",
+    workers: int = 0,
+    change: Callable[[Study], Study] | None = None,
+) -> Iterator[tuple[Place, Items]]:
+    """What comes of each unit behind a place, with the place behind it; `change` is applied to its studies.
+
+    OtherUnitsError if the source does not come by the place.
+    """
+    place, units = BEGINNING, iter(reading.units)
+    for unit in itertools.islice(units, after.units):
+        place = place.after(unit, 0)
+    if place.sha256 != after.sha256:
+        raise OtherUnitsError
+    place = after
+    if place.items == reading.studies:
+        return
+    for unit, items in _read(reading, units, engine, workers, _left(reading, place)):
+        items = items[: _left(reading, place)]
+        items = [change(item) if change and isinstance(item, Study) else item for item in items]
+        place = place.after(unit, len(items))
+        yield place, items
+        if place.items == reading.studies:
+            return
+
+
+def _left(reading: Reading, place: Place) -> int | None:
+    """Studies and rejects still to be read; None for all there are."""
+    return None if reading.studies is None else reading.studies - place.items
+
+
+def _read(
+    reading: Reading, units: Iterator[Any], engine: Engine, workers: int, left: int | None
+) -> Iterator[tuple[Any, Items]]:
+    if engine == "ray":
+        yield from read_on_ray(units, reading.work, workers=workers, wanted=left)
+    elif workers:
+        with IsolatedPool(workers) as pool:
+            yield from read_isolated(units, reading.work, pool)
+    else:
+        yield from ((unit, reading.work(unit)) for unit in units)
+
+
+def _opened(source: Source, limit: int, workers: int, on_progress: Progress | None) -> Reading:
+    """The source opened, to be read as far as `limit`."""
+    is_scanned = isinstance(source, ScannedSource)
+    reading = source.scan(workers, on_progress) if is_scanned else source.open()
+    if not limit:
+        return reading
+    return replace(reading, studies=_least(limit, reading.studies), expected=_least(limit, reading.expected))
+
+
+def _least(limit: int, count: int | None) -> int:
+    return limit if count is None else min(limit, count)
+
+
+def _told(on_progress: Progress | None, stage: str, expected: int | None) -> Callable[[int], None] | None:
+    return (lambda done: on_progress(stage, done, expected)) if on_progress else None
+
+
+def _card_of(out: Path, made_with: Mapping[str, Any], source: str) -> dict[str, Any] | None:
+    """The card of the corpus in `out` if it was made of such a source with these options."""
     try:
-        for chunk in _chunks(reading.units):
-            waiting.append(pool.submit(_worked, reading.work, chunk))
-            if len(waiting) > 2 * workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise MedistillError("a worker process died, probably for want of memory: try --workers 1") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+        card: Any = json.loads((out / CARD).read_text("utf-8"))
+        same = card["source"] == source and card["made_with"] == json.loads(json.dumps(made_with))
+        return card if same and card["units"] else None
+    except (OSError, ValueError, KeyError, TypeError):  # no card of this version: what is there stays
+        return None
 
 
-def _chunks(units: Iterable[Any]) -> Iterator[list[Any]]:
-    remaining = iter(units)
-    while chunk := list(itertools.islice(remaining, _CHUNK)):
-        yield chunk
-
-
-def _worked(work: Callable[[Any], Items], chunk: Iterable[Any]) -> list[Items]:
-    return [work(unit) for unit in chunk]
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches the parent, which ends the pool; the workers need not say so too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _is_complete(card: Mapping[str, Any], reading: Reading) -> bool:
+    """Whether the source still gives the units that the corpus was made of, and no more."""
+    place, units = BEGINNING, iter(reading.units)
+    for unit in itertools.islice(units, card["units"]["count"]):
+        place = place.after(unit, 0)
+    more = reading.studies is None and next(units, None) is not None
+    return place.sha256 == card["units"]["sha256"] and not more

@@ -5,7 +5,7 @@ import hashlib
 import io
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from medistill.atomic import write_atomically
 from medistill.data.study import Reject
@@ -13,38 +13,56 @@ from medistill.data.study import Reject
 REJECTS = "rejected.csv"
 
 
+class Line(NamedTuple):
+    """What is kept of a reject."""
+
+    row: int
+    reason: str
+    id: str
+    path: str
+    """Empty unless paths may be shown."""
+    skipped: bool
+
+
 class RejectLog:
     """Rejected rows of a source; their paths stay out of it unless `show_paths`."""
 
     def __init__(self, show_paths: bool) -> None:
         self.show_paths = show_paths
-        self._rejects: list[Reject] = []
+        self.lines: list[Line] = []
 
     @property
     def count(self) -> int:
-        return len(self._rejects)
+        """Those that are a fault of the source."""
+        return self._reasons(skipped=False).total()
 
     def add(self, reject: Reject) -> None:
-        self._rejects.append(reject)
+        path = reject.path if self.show_paths else ""
+        self.lines.append(Line(reject.row, reject.reason, path_id(reject.path), path, reject.skipped))
 
     def most_frequent(self) -> str:
-        reason, _ = self._reasons().most_common(1)[0]
+        reason, _ = self._reasons(skipped=False).most_common(1)[0]
         return reason
 
     def card(self) -> dict[str, Any]:
-        return {"count": self.count, "reasons": dict(self._reasons().most_common())}
+        """How many rows were rejected and why; and, if there are any, how many were skipped by rule."""
+        kinds = {"rejected": self._reasons(skipped=False), "skipped": self._reasons(skipped=True)}
+        return {
+            kind: {"count": reasons.total(), "reasons": dict(reasons.most_common())}
+            for kind, reasons in kinds.items()
+            if reasons or kind == "rejected"
+        }
 
     def write(self, path: Path) -> None:
+        columns = 4 if self.show_paths else 3
         file = io.StringIO(newline="")
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["row", "reason", "id", *(["path"] if self.show_paths else [])])
-        for reject in self._rejects:
-            name = [reject.path] if self.show_paths else []
-            table.writerow([reject.row, reject.reason, path_id(reject.path), *name])
+        table.writerow(Line._fields[:columns])
+        table.writerows(line[:columns] for line in self.lines)
         write_atomically(path, file.getvalue())
 
-    def _reasons(self) -> Counter[str]:
-        return Counter(reject.reason for reject in self._rejects)
+    def _reasons(self, *, skipped: bool) -> Counter[str]:
+        return Counter(line.reason for line in self.lines if line.skipped == skipped)
 
 
 def path_id(path: str) -> str:

@@ -4,21 +4,22 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+NO_REPORT = "(The source has no report of this study.)"
+"""Text of a study without a report: it is evaluated by its labels, never trained on or searched for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyImage:
     """One image of a study."""
 
     image: bytes
-    """The file as it will be stored: encoded PNG or JPEG."""
+    """The file as it will be stored: PNG or JPEG. 16-bit grey fills 0..65535; its upper byte is shown."""
     view: str | None = None
     """`PA`, `AP` or `lateral`; None where the source does not say."""
     masks: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """Finding -> PNG of where it is, 0 or 255, as large as the image."""
-    boxes: Mapping[str, tuple[float, float, float, float]] = field(
-        default_factory=dict[str, tuple[float, float, float, float]]
-    )
-    """Finding -> (left, top, right, bottom) in pixels of the image."""
+    boxes: Mapping[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
+    """Finding -> left, top, right, bottom in pixels of the image; four more for each further box."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Study:
     patient_id: str
     images: tuple[StudyImage, ...]
     text: str
-    """What training encodes; never empty."""
+    """What training encodes; never empty, but `NO_REPORT` where there is none."""
     findings: str | None = None
     impression: str | None = None
     labels: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -53,3 +54,5 @@ class Reject:
     """One line without patient text."""
     path: str
     """The file or row's own name; written to disk only as a salted hash unless the user asks."""
+    skipped: bool = False
+    """Set aside by rule, as a structured report is: listed and counted, but no fault of the source."""

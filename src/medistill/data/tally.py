@@ -29,15 +29,22 @@ class Tally:
         self._hash = hashlib.sha256()
 
     def rows(self, study: Study) -> Iterator[dict[str, Any]]:
-        """One row per image of the study."""
+        """One row per image of the study, not yet counted."""
         split = split_name(study.split) if study.split else hashed_split(study.patient_id, **self._fractions)
-        if self._split_of.setdefault(study.patient_id, split) != split:
-            self._torn_patients.add(study.patient_id)
-        if self._patient_of.setdefault(study.study_id, study.patient_id) != study.patient_id:
-            self._shared_studies.add(study.study_id)
-        for row in _rows(study, split):
-            self._count(row)
-            yield row
+        return _rows(study, split)
+
+    def count(self, row: dict[str, Any], digest: bytes) -> None:
+        """Add a row, given with its `row_digest`: patients, studies, labels, hash."""
+        split, study, patient = row["split"], row["study_id"], row["patient_id"]
+        if self._split_of.setdefault(patient, split) != split:
+            self._torn_patients.add(patient)
+        if self._patient_of.setdefault(study, patient) != patient:
+            self._shared_studies.add(study)
+        self.images += 1
+        self._images[split] += 1
+        counts = self._labels.setdefault(split, Counter())
+        counts.update((finding, state) for finding, state in row["labels"].items() if state is not None)
+        self._hash.update(digest)
 
     def check(self) -> None:
         if self._torn_patients:
@@ -66,15 +73,6 @@ class Tally:
         }
         totals = {"images": self.images, "studies": len(self._patient_of), "patients": len(self._split_of)}
         return {"findings": list(self.findings), **totals, "splits": splits, "sha256": self._hash.hexdigest()}
-
-    def _count(self, row: dict[str, Any]) -> None:
-        unknown = (row["labels"].keys() | row["mask"].keys() | row["boxes"].keys()) - set(self.findings)
-        assert not unknown, f"{len(unknown)} findings of a study are not in the corpus's list"
-        self.images += 1
-        self._images[row["split"]] += 1
-        counts = self._labels.setdefault(row["split"], Counter())
-        counts.update(row["labels"].items())
-        self._hash.update(_digest(row))
 
     def _finding_counts(self, split: str) -> dict[str, dict[str, int]]:
         counts = self._labels[split]
@@ -105,7 +103,8 @@ def _rows(study: Study, split: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def _digest(row: dict[str, Any]) -> bytes:
+def row_digest(row: dict[str, Any]) -> bytes:
+    """Hash of all that a row holds."""
     files = [row["image"], *(row["mask"][finding] for finding in sorted(row["mask"]))]
     rest = {name: value for name, value in row.items() if name != "image"} | {"mask": sorted(row["mask"])}
     digest = hashlib.sha256(json.dumps(rest, sort_keys=True, default=str).encode())

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from medistill.engine.gather import gathered
 from medistill.objective import positive_mask
 
 
@@ -28,6 +29,10 @@ class Keys:
     def positives(self, own: "Keys") -> Bool[Tensor, "b n"]:
         """Which of these keys belong to each pair of `own`."""
         return positive_mask(own.study, own.text_id, self.study, self.text_id)
+
+    def gathered(self) -> "Keys":
+        """Those of all ranks, rank by rank."""
+        return Keys(*(gathered(rows) for rows in vars(self).values()))
 
 
 def joined(first: Keys, second: Keys) -> Keys:

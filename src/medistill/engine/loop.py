@@ -4,27 +4,28 @@ import hashlib
 import json
 import logging
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from medistill.data.loader import Window, WindowLoader
 from medistill.engine.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from medistill.engine.collapse import EARLIEST, CollapseWatch, check_finite
-from medistill.engine.method import make_method
+from medistill.engine.gather import any_rank, from_first_rank, of_all_ranks, ranks
+from medistill.engine.objectives import make_method, steps_every
 from medistill.engine.optimizer import make_optimizer, scaler_of, take_step
-from medistill.engine.schedule import lr_factor, steps_in_window
-from medistill.engine.step import train_window
+from medistill.engine.schedule import lr_factor
+from medistill.engine.step import Batching, train_window
+from medistill.engine.stop import stop_requests
 from medistill.engine.track import Track, standing
-from medistill.errors import CallError, MedistillError
-from medistill.model.dual import DualEncoder, save_model
+from medistill.errors import CallError, StoppedError
+from medistill.model.dual import DualEncoder
+from medistill.model.saved import save_model
 from medistill.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -54,14 +55,15 @@ class Trainer:
     ):
         self.recipe, self.loader, self.run = recipe, loader, run
         self.fabric, self.validate, self.corpus_hash = fabric, validate, corpus_hash
-        self.micro_per_step = 1 if recipe.objective == "clip" else recipe.micro_per_step
-        self.method = make_method(recipe, student, fabric.device)
+        self.batching = Batching(recipe.micro_batch, recipe.micro_batch * steps_every(recipe))
+        self.method = make_method(recipe, student, fabric)
         optimizer = make_optimizer(student, lr=recipe.lr, weight_decay=recipe.weight_decay)
         self.student, self.optimizer = fabric.setup(student, optimizer)
         self.plain_student = student
-        windows = [len(order) for order in loader.order(0)]
-        per_window = (steps_in_window(pairs, recipe.micro_batch, self.micro_per_step) for pairs in windows)
-        self.windows_per_epoch, self.steps = len(windows), recipe.epochs * sum(per_window)
+        windows = [[size // ranks() for size in loader.sizes(epoch)] for epoch in range(recipe.epochs)]
+        self.steps = sum(-(-pairs // self.batching.per_step) for epoch in windows for pairs in epoch)
+        self.places = [(epoch, i) for epoch in range(recipe.epochs) for i in range(len(windows[epoch]))]
+        self.windows_per_epoch = len(self.places) / recipe.epochs
         self.window, self.step, self.pairs = 0, 0, 0
         self.best: tuple[float, ...] = ()
         self.collapse = CollapseWatch()
@@ -70,29 +72,31 @@ class Trainer:
 
     def fit(self, watch: Watch) -> None:
         """Train to the end, or to a SIGTERM; goes on from the run's checkpoint if there is one."""
-        self.track = Track(self.run, self._resume())
+        written = self._resume()
+        self.track = Track(self.run, written) if self.fabric.is_global_zero else None
         self._asked = (self.pairs, time.monotonic())
-        saved = time.monotonic()
-        last = self.windows_per_epoch * self.recipe.epochs
+        saved, last = time.monotonic(), len(self.places)
         with stop_requests() as stop_requested:
             for window in self._windows():
                 self._train(window)
                 if self.window % self.recipe.log_every == 0 or self.window == last:
                     self._log()
                 watch(self.pairs, self.loader.pairs * self.recipe.epochs, self.newest_loss)
+                overdue = time.monotonic() - saved > self.recipe.checkpoint_seconds
+                stop, due = any_rank(stop_requested(), overdue)
                 if self._validation_due() or self.window == last:
                     self._validate()
                     saved = self._save()
-                elif stop_requested() or time.monotonic() - saved > self.recipe.checkpoint_seconds:
+                elif stop or due:
                     saved = self._save()
-                if stop_requested() and self.window < last:
-                    raise MedistillError(
+                if stop and self.window < last:
+                    raise StoppedError(
                         f"stopped on request after window {self.window} of {last}; the checkpoint is saved, "
                         "run the same command again to go on"
                     )
 
     def _windows(self) -> Iterator[Window]:
-        first, start = divmod(self.window, self.windows_per_epoch)
+        first, start = self.places[self.window] if self.window < len(self.places) else (self.recipe.epochs, 0)
         for epoch in range(first, self.recipe.epochs):
             yield from self.loader.windows(epoch, start if epoch == first else 0)
 
@@ -105,14 +109,14 @@ class Trainer:
             self.student,
             self.method,
             window,
-            micro=self.recipe.micro_batch,
-            micro_per_step=self.micro_per_step,
+            batching=self.batching,
             optimizer_step=self._optimizer_step,
         )
+        loss = cast(Tensor, self.fabric.all_reduce(loss))
         self.loss_sum += loss
         self.windows_summed += 1
         self.window += 1
-        self.pairs += len(window)
+        self.pairs += len(window) * ranks()
         if self.fabric.device.type == "cpu":
             self.newest_loss = float(loss)
 
@@ -132,8 +136,7 @@ class Trainer:
         check_finite(self.newest_loss, self.step)
         line = {"loss": self.newest_loss, "lr": self.optimizer.param_groups[0]["lr"]}
         line |= {"scale": self.plain_student.scale, "pairs_per_second": self._speed()}
-        per_step = self.recipe.micro_batch * self.micro_per_step
-        self._write(line | self.method.figures(per_step))
+        self._write(line | self.method.figures(self.batching.per_step * ranks()))
         self.loss_sum.zero_()
         self.windows_summed = 0
 
@@ -145,12 +148,13 @@ class Trainer:
     def _validate(self) -> None:
         """Measure the delivered model and keep it if it is the best so far."""
         delivered = self.method.delivered(self.plain_student)
-        metrics = self.validate(delivered)
+        metrics = from_first_rank(lambda: self.validate(delivered))
         check_finite(metrics["loss"], self.step)
         self._write({f"val/{name}": value for name, value in metrics.items()})
         if standing(metrics) > self.best:
             self.best = standing(metrics)
-            save_model(delivered, self.run / "model")
+            if self.fabric.is_global_zero:
+                save_model(delivered, self.run / "model")
         self.collapse.look(metrics, warm=self.step >= max(EARLIEST, self.recipe.warmup * self.steps))
 
     def _validation_due(self) -> bool:
@@ -159,11 +163,15 @@ class Trainer:
 
     def _write(self, line: Mapping[str, float]) -> None:
         epoch = self.window / self.windows_per_epoch
-        self.track.write({"step": self.step, "epoch": round(epoch, 4), "pairs": self.pairs, **line})
+        if self.track:
+            self.track.write({"step": self.step, "epoch": round(epoch, 4), "pairs": self.pairs, **line})
 
     def _save(self) -> float:
-        """Write everything needed to go on from here; returns the time, in seconds."""
+        """Rank 0 writes everything needed to go on from here; returns the time, in seconds."""
         check_finite(sum(float(p.detach().sum()) for p in self.student.parameters()), self.step)
+        random = of_all_ranks(random_state())
+        if not self.track:
+            return time.monotonic()
         self.track.sync()
         scaler = scaler_of(self.fabric)
         state = {
@@ -172,8 +180,9 @@ class Trainer:
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": scaler.state_dict() if scaler else {},
-            "random": random_state(),
+            "random": random,
             "position": {name: getattr(self, name) for name in POSITION},
+            "micro": self.batching.micro,
             "suspicious": self.collapse.suspicious,
             "loss_sum": self.loss_sum,
             "track": self.track.length,
@@ -187,7 +196,7 @@ class Trainer:
         if state is None:
             return 0
         for name, value in self._start().items():
-            if state["start"][name] != value:
+            if state["start"].get(name) != value:
                 raise CallError(f"the run in {self.run} was started with another {name}: give another --out")
         self.plain_student.load_state_dict(state["student"])
         self.method.load_state_dict(state["method"])
@@ -199,8 +208,9 @@ class Trainer:
             setattr(self, name, value)
         self.collapse = CollapseWatch(state["suspicious"])
         self.loss_sum.copy_(state["loss_sum"])
-        restore_random_state(state["random"])
-        log.info("going on from window %d of %d", self.window, self.windows_per_epoch * self.recipe.epochs)
+        self.batching.micro = state["micro"]
+        restore_random_state(state["random"][self.fabric.global_rank])
+        log.info("going on from window %d of %d", self.window, len(self.places))
         return state["track"]
 
     def _start(self) -> dict[str, str]:
@@ -210,26 +220,5 @@ class Trainer:
             "corpus": self.corpus_hash,
             "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest(),
             "precision": type(self.fabric.strategy.precision).__name__,
+            "number of ranks": str(ranks()),
         }
-
-
-@contextmanager
-def stop_requests() -> Generator[Callable[[], bool]]:
-    """Whether SIGTERM or SIGINT has come; a second SIGINT interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    seen: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if number == signal.SIGINT and seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-        log.info("finishing the window, then saving")
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,14 +1,19 @@
 """AdamW, the precision of a device, and one optimizer step."""
 
+import os
+from datetime import timedelta
 from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 
 from medistill.errors import CallError
 
 Precision = Literal["auto", "32", "bf16", "fp16"]
+RANKS_WAIT = timedelta(hours=1)
+"""For each other: rank 0 validates and writes alone, on a large corpus for minutes."""
 
 
 def make_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.AdamW:
@@ -20,8 +25,19 @@ def make_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> torch
 
 
 def make_fabric(precision: Precision) -> Fabric:
-    """Fabric on the best device there is, in the precision asked for."""
-    return Fabric(accelerator="auto", devices=1, precision=cast(Any, _plugin_name(precision)))
+    """Fabric on the best device there is, in the precision asked for; one rank a device under `torchrun`."""
+    plugin = cast(Any, _plugin_name(precision))
+    ranks = int(os.environ.get("WORLD_SIZE", 1))
+    if ranks == 1:
+        return Fabric(accelerator="auto", devices=1, precision=plugin)
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
+    # No BatchNorm moves here, so buffers are constants: broadcasting them would cost a collective a pass.
+    strategy = DDPStrategy(broadcast_buffers=False, timeout=RANKS_WAIT)
+    fabric = Fabric(
+        accelerator="auto", devices=local, num_nodes=ranks // local, strategy=strategy, precision=plugin
+    )
+    fabric.launch()
+    return fabric
 
 
 def take_step(fabric: Fabric, model: nn.Module, optimizer: Any, clip_norm: float) -> bool:

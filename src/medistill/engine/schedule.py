@@ -14,8 +14,3 @@ def lr_factor(step: int, steps: int, warmup: float) -> float:
 def alpha_at(epoch: float, alpha: float, ramp: float) -> float:
     """Share of the teacher's similarities in the targets, rising from 0 over the first `ramp` epochs."""
     return alpha * min(1.0, epoch / ramp) if ramp > 0 else alpha
-
-
-def steps_in_window(pairs: int, micro: int, micro_per_step: int) -> int:
-    """Optimizer steps a window of that many pairs takes."""
-    return -(-pairs // (micro * micro_per_step))

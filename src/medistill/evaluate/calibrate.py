@@ -1,9 +1,9 @@
 """From prompt scores to probabilities and decisions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.optimize import minimize
 from scipy.special import expit
 
@@ -23,10 +23,15 @@ class Calibration:
     def probability(self, scores: Float[np.ndarray, "n f"]) -> Float[np.ndarray, "n f"]:
         return expit(self.slope * scores.astype(np.float64) + self.bias)
 
+    def of(self, chosen: Bool[np.ndarray, " f"]) -> "Calibration":
+        """That of some of the findings."""
+        return replace(self, bias=self.bias[chosen], threshold=self.threshold[chosen])
 
-def uncalibrated(scale: float, findings: int) -> Calibration:
+
+def uncalibrated(scale: float | None, findings: int) -> Calibration:
     """The model's own scale, no bias, threshold 0.5: all there is without labeled validation studies."""
-    origin = "not fitted (no labeled validation split): the model's own scale, threshold 0.5"
+    told = "scale 1, for the model states none" if scale is None else "the model's own scale"
+    origin, scale = f"not fitted (no labeled validation split): {told}, threshold 0.5", scale or 1.0
     return Calibration(slope=scale, bias=np.zeros(findings), threshold=np.full(findings, 0.5), origin=origin)
 
 

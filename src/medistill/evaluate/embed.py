@@ -1,29 +1,30 @@
 """Studies and prompts through a model, one image a study."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int
 
 from medistill.data.report import normalized_text
+from medistill.data.study import NO_REPORT
 from medistill.evaluate.prompts import SIDES
+from medistill.evaluate.remembering import Remembering
 
 UNIT = (
     "study, by its first frontal image (PA, AP or not stated), or its first image if none is frontal; "
     "a study whose images have texts of their own counts once a text"
 )
+Progress = Callable[[str, int, int], None]
+"""Told what is being embedded, how many images are done and how many there are."""
 _BATCH = 64
 _SIDEWAYS = "lateral"
 
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What evaluation asks of a model: unit rows without gradient, and the scale of its similarities."""
-
-    @property
-    def scale(self) -> Any: ...
+    """What evaluation asks of a model: a row an item, numpy or torch; and `scale`, if it has one."""
 
     def encode_images(self, images: Any) -> Any: ...
 
@@ -45,6 +46,23 @@ class Studies:
     def __len__(self) -> int:
         return len(self.study_ids)
 
+    @property
+    def reported(self) -> Int[np.ndarray, " r"]:
+        """The places of those that have a report."""
+        return np.flatnonzero([text != NO_REPORT for text in self.texts])
+
+    def with_labels(self, labels: Float32[np.ndarray, "n f"]) -> "Studies":
+        return replace(self, labels=labels)
+
+    def select(self, places: Int[np.ndarray, " r"]) -> "Studies":
+        return Studies(
+            rows=self.rows[places],
+            study_ids=tuple(self.study_ids[place] for place in places),
+            patient_ids=tuple(self.patient_ids[place] for place in places),
+            texts=tuple(self.texts[place] for place in places),
+            labels=self.labels[places],
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
@@ -63,15 +81,19 @@ def studies_of(rows: Any) -> Studies:
         first.setdefault(unit, row)
         if view is None or view.casefold() != _SIDEWAYS:
             frontal.setdefault(unit, row)
-    chosen = np.array([frontal.get(unit, first[unit]) for unit in sorted(first)], dtype=np.int64)
-    patients, texts = rows.patient_ids, rows.texts
-    return Studies(
-        rows=chosen,
-        study_ids=tuple(rows.study_ids[row] for row in chosen),
-        patient_ids=tuple(patients[row] for row in chosen),
-        texts=tuple(texts[row] for row in chosen),
-        labels=np.asarray(rows.labels, dtype=np.float32)[chosen],
+    return studies_at(rows, [frontal.get(unit, first[unit]) for unit in sorted(first)])
+
+
+def studies_at(rows: Any, chosen: Sequence[int]) -> Studies:
+    """One entry for each of these rows, in this order."""
+    every = Studies(
+        rows=np.arange(len(rows.study_ids)),
+        study_ids=tuple(rows.study_ids),
+        patient_ids=tuple(rows.patient_ids),
+        texts=tuple(rows.texts),
+        labels=np.asarray(rows.labels, dtype=np.float32),
     )
+    return every.select(np.array(chosen, dtype=np.int64))
 
 
 def units(study_ids: Sequence[str], texts: Sequence[str]) -> list[tuple[str, str]]:
@@ -93,6 +115,19 @@ def gallery_of(texts: Sequence[str]) -> Gallery:
     return Gallery(texts=tuple(distinct), text_of=np.array(text_of, dtype=np.int64))
 
 
+def told_in(on_progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:
+    if on_progress is None:
+        return None
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        on_progress(what, done, total)
+
+    return tell
+
+
 def embed_images(
     model: Embedder,
     rows: Any,
@@ -100,6 +135,8 @@ def embed_images(
     on_done: Callable[[int], None] | None = None,
 ) -> Float32[np.ndarray, "n d"]:
     """The embeddings of these rows' images, a batch at a time; `on_done` hears how many each batch held."""
+    if isinstance(model, Remembering):
+        return model.encode_rows(rows, chosen, on_done)
     parts: list[np.ndarray] = []
     for start in range(0, len(chosen), _BATCH):
         images = [rows.image(int(row)) for row in chosen[start : start + _BATCH]]

@@ -1,41 +1,40 @@
 """All tasks of one model on one split of a corpus."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from medistill.errors import CallError
-from medistill.evaluate.auroc import roc_curve
-from medistill.evaluate.calibrate import Calibration, fit_calibration, uncalibrated
+from medistill.evaluate.calibrate import Calibration
 from medistill.evaluate.embed import (
     UNIT,
     Embedder,
     Gallery,
+    Progress,
     Studies,
     embed_images,
     embed_prompts,
     embed_texts,
     gallery_of,
     studies_of,
+    told_in,
 )
-from medistill.evaluate.fewshot import draw_shots, few_shot_metrics
+from medistill.evaluate.embedder import UnitEmbedder
 from medistill.evaluate.fingerprint import corpus_hash, model_hash
-from medistill.evaluate.interval import Metrics, patient_weights
+from medistill.evaluate.grounding import RULES, Pointed
+from medistill.evaluate.interval import Figure, Metrics
+from medistill.evaluate.labeled import Curve, Labeled, LabelTasks
 from medistill.evaluate.prompts import Prompts, resolve_prompts
+from medistill.evaluate.remembering import Remembering
+from medistill.evaluate.resample import resampled
 from medistill.evaluate.retrieval import first_ranks, retrieval_metrics, similarity
-from medistill.evaluate.zeroshot import prompt_scores, zero_shot_metrics
 
 EXAMPLES = 6
 NEAREST = 3
-Curve = tuple[Float[np.ndarray, " t"], Float[np.ndarray, " t"]]
-Progress = Callable[[str, int, int], None]
-"""Told what is being embedded, how many images are done and how many there are."""
-_NO_LABELS = Calibration(
-    slope=1.0, bias=np.zeros(0), threshold=np.zeros(0), origin="the corpus has no findings"
-)
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,20 @@ class Evaluation:
     curves: dict[str, Curve]
     """Zero-shot ROC by finding: false and true positive rates."""
     examples: tuple[Example, ...]
+    pointed: tuple[Pointed, ...]
+    """Images with a marked finding and the map of its phrase."""
     drawn_cases: bool
     """Whether images and reports are phantoms, which belong to nobody."""
+
+    @property
+    def spread(self) -> dict[str, Float[np.ndarray, " r"]]:
+        """The resampled values of every defined figure, by task/metric; the same patients at each place."""
+        return {
+            f"{task}/{name}": entry.spread
+            for task, entries in self.metrics.items()
+            for name, entry in entries.items()
+            if isinstance(entry, Figure)
+        }
 
 
 def evaluate_model(
@@ -72,13 +83,21 @@ def evaluate_model(
     prompts: Prompts | None = None,
     seed: int = 0,
     draws: int = 10,
+    fine_tune: bool = False,
     resamples: int = 1000,
+    embeddings: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Evaluation:
     """Zero-shot, few-shot and retrieval figures of `model` on one split of a `data.corpus.Corpus`.
 
+    model        encodes images and texts; its own preprocessing is used, and rows of any norm are made unit
+    draws        few-shot classifiers of each finding and k
+    fine_tune    also fine-tune the image tower on each share of the training patients: that takes long
+    embeddings   folder to keep embeddings in, so that nothing is embedded twice
+
     The same model, corpus and seed give the same figures, whatever the order of the rows.
     """
+    model = Remembering(model, embeddings) if embeddings else UnitEmbedder(model)
     findings = tuple(corpus.findings)
     asked = resolve_prompts(findings, prompts, source=_source(corpus))
     rows = corpus.split(split)
@@ -87,125 +106,49 @@ def evaluate_model(
             f"split '{split}' holds no image to evaluate; choose one of {', '.join(corpus.splits)}"
         )
     studies = studies_of(rows)
-    gallery = gallery_of(studies.texts)
-    images = embed_images(model, rows, studies.rows, _told(on_progress, f"{split} images", len(studies)))
-    reports = embed_texts(model, gallery.texts)
-    weights = patient_weights(studies.patient_ids, resamples, seed=seed)
-    patients = studies.patient_ids
-    task = _Task(model, corpus, split, on_progress)
-
-    metrics = {"retrieval": retrieval_metrics(images, reports, gallery, studies.labels, patients, weights)}
-    calibration, curves = _NO_LABELS, {}
+    told = studies.reported
+    reported = studies.select(told)
+    gallery = gallery_of(reported.texts)
+    images = embed_images(model, rows, studies.rows, told_in(on_progress, f"{split} images", len(studies)))
+    reports = embed_texts(model, gallery.texts) if gallery.texts else images[:0]
+    over_patients = partial(resampled, patient_ids=studies.patient_ids, resamples=resamples, seed=seed)
+    asked_for = (images[told], reports, gallery, reported.labels, reported.patient_ids)
+    metrics = {"retrieval": over_patients(lambda weights: retrieval_metrics(*asked_for, weights[told]))}
+    found = Labeled()
     if findings:
         sides = embed_prompts(model, asked)
-        calibration, scores = task.calibration(*sides), prompt_scores(images, *sides)
-        curves = _curves(scores, studies.labels, findings)
-        metrics["zero_shot"] = zero_shot_metrics(
-            scores, studies.labels, findings, patients, weights, calibration=calibration
-        )
-        drawn, train = task.shots(images.shape[1], draws=draws, seed=seed)
-        metrics["few_shot"] = few_shot_metrics(
-            drawn, train, images, studies.labels, patients, weights, seed=seed
-        )
+        task = LabelTasks(model, corpus, split, on_progress)
+        options = (over_patients, draws, fine_tune, seed)
+        found = task.run(rows, studies, images, sides, *options)
     protocol = {
-        **_stated(studies, gallery, calibration, findings),
+        **_stated(studies, gallery, found.calibration, findings),
         **_origin(model, corpus, split),
         "prompts": asked,
         "prompts_given": prompts is not None,
+        **({"grounding": RULES} if "grounding" in found.metrics else {}),
         "seed": seed,
         "resamples": resamples,
         "few_shot_draws": draws,
+        "fine_tune": fine_tune,
     }
     return Evaluation(
-        metrics=metrics,
+        metrics=metrics | found.metrics,
         protocol=protocol,
-        curves=curves,
-        examples=_examples(rows, studies, gallery, images, reports, seed=seed),
+        curves=found.curves,
+        examples=_examples(rows, reported, gallery, images[told], reports, seed=seed),
+        pointed=found.pointed,
         drawn_cases=_source(corpus) == "phantom",
     )
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What the tasks take from the other splits of the corpus."""
-
-    model: Embedder
-    corpus: Any
-    split: str
-    on_progress: Progress | None
-
-    def calibration(
-        self, positive: Float32[np.ndarray, "f d"], negative: Float32[np.ndarray, "f d"]
-    ) -> Calibration:
-        """Fitted on the validation studies, unless they are what is evaluated."""
-        rows = self._validation_rows()
-        studies = studies_of(rows) if rows is not None and len(rows) else None
-        if studies is None or not np.isin(studies.labels, (0, 1)).any():
-            return uncalibrated(float(self.model.scale), len(positive))
-        told = _told(self.on_progress, "validation images", len(studies))
-        images = embed_images(self.model, rows, studies.rows, told)
-        return fit_calibration(prompt_scores(images, positive, negative), studies.labels)
-
-    def _validation_rows(self) -> Any:
-        if "val" in self.corpus.splits:
-            return None if self.split == "val" else self.corpus.split("val")
-        if "train" not in self.corpus.splits or self.split == "train":
-            return None
-        from medistill.data.corpus import training_rows
-
-        return training_rows(self.corpus)[1]
-
-    def shots(self, width: int, *, draws: int, seed: int) -> tuple[list[Any], Float32[np.ndarray, "t d"]]:
-        """The draws from the training studies, and the embeddings of those that some draw holds."""
-        if self.split == "train" or "train" not in self.corpus.splits:
-            return [], np.zeros((0, width), np.float32)
-        rows = self.corpus.split("train")
-        studies = studies_of(rows)
-        drawn = draw_shots(studies.labels, studies.patient_ids, self.corpus.findings, draws=draws, seed=seed)
-        if not drawn:
-            return [], np.zeros((0, width), np.float32)
-        needed = np.unique(np.concatenate([draw.studies for draw in drawn]))
-        told = _told(self.on_progress, "training images", len(needed))
-        embedded = embed_images(self.model, rows, studies.rows[needed], told)
-        train = np.zeros((len(studies), width), np.float32)
-        train[needed] = embedded
-        return drawn, train
 
 
 def _source(corpus: Any) -> str:
     return str(corpus.card.get("source", ""))
 
 
-def _origin(model: Embedder, corpus: Any, split: str) -> dict[str, Any]:
-    """Which model met which rows."""
-    hashes = {"model_sha256": model_hash(model), "corpus_sha256": corpus_hash(corpus)}
-    return {"split": split, "source": _source(corpus), **hashes}
-
-
-def _told(on_progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:
-    if on_progress is None:
-        return None
-    done = 0
-
-    def tell(count: int) -> None:
-        nonlocal done
-        done += count
-        on_progress(what, done, total)
-
-    return tell
-
-
-def _curves(
-    scores: Float32[np.ndarray, "n f"], labels: Float32[np.ndarray, "n f"], findings: tuple[str, ...]
-) -> dict[str, Curve]:
-    """ROC of each finding that has both classes."""
-    curves: dict[str, Curve] = {}
-    for f, finding in enumerate(findings):
-        cases = np.isin(labels[:, f], (0, 1))
-        present = labels[cases, f] == 1
-        if 0 < present.sum() < len(present):
-            curves[finding] = roc_curve(scores[cases, f], present)
-    return curves
+def _origin(model: UnitEmbedder, corpus: Any, split: str) -> dict[str, Any]:
+    """Which model met which rows, and as what it saw them."""
+    hashes = {"model_sha256": model_hash(model.model), "corpus_sha256": corpus_hash(corpus)}
+    return {"split": split, "source": _source(corpus), "preprocessing": model.preprocessing, **hashes}
 
 
 def _stated(
@@ -241,6 +184,8 @@ def _examples(
     seed: int,
 ) -> tuple[Example, ...]:
     """Studies drawn at random from those whose report is theirs alone, or from all if there are none."""
+    if not len(studies):
+        return ()
     sharing = np.bincount(gallery.text_of)[gallery.text_of]
     pool = np.flatnonzero(sharing == 1) if (sharing == 1).any() else np.arange(len(studies))
     chosen = np.random.default_rng([seed, EXAMPLES]).permutation(pool)[:EXAMPLES]

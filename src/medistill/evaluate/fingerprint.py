@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ def model_hash(model: Any) -> str | None:
         digest.update(f"{name} {values.shape}".encode())
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
+
+
+def embedder_name(model: Any) -> str:
+    """Equal for models that give the same embeddings: by weights, preprocessing, tokenizer and version."""
+    tokenizer = getattr(model, "tokenizer", None)
+    words = tokenizer.to_str() if tokenizer is not None and hasattr(tokenizer, "to_str") else ""
+    told = [version("medistill"), model_hash(model), getattr(model, "preprocessing", None), words]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
 def corpus_hash(corpus: Any) -> str:

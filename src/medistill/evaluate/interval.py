@@ -1,22 +1,71 @@
 """Bootstrap intervals over patients, and the shape of a reported figure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
+from scipy.special import expit, logit, ndtri
 
 Entry = dict[str, float | int | str | None]
 """One figure: value, low, high, n_images, n_patients; `reason` where the value is None."""
 Metrics = dict[str, Entry]
 """The figures of one task by the metric's name."""
+Interval = Callable[[float, Float[np.ndarray, " r"]], tuple[float, float]]
+"""The 95 % interval of a value from its resampled values; NaN if none is defined."""
+Z_95 = float(ndtri(0.975))
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Which patients were drawn, how many times, from which seed; where equal, resample i is the same."""
+
+    patients: tuple[str, ...]
+    resamples: int
+    seed: tuple[int, ...]
+
+    def __str__(self) -> str:
+        seed = " ".join(map(str, self.seed))
+        return f"{self.resamples:,} resamples of {len(self.patients):,} patients from seed {seed}"
+
+
+class Figure(Entry):
+    """An entry that still holds the resampled values of its interval: one a resample, NaN where undefined.
+
+    Figures of several models on the same patients are resampled alike, so their differences can be paired.
+    """
+
+    spread: Float[np.ndarray, " r"]
+    patient_ids: Sequence[str]
+    """The patients of the cases it rests on, one entry a case."""
+    interval: Interval
+    """How low and high come from the value and the spread."""
+    resampling: Resampling | None = None
+    """Set by `evaluate.resample`; without it, nothing says what the figure may be paired with."""
+
+    def spread_over(self, spread: Float[np.ndarray, " r"]) -> None:
+        """Take these resampled values, and the interval that they give."""
+        low, high = self.interval(float(self["value"] or 0), spread)
+        self.spread = spread
+        self["low"], self["high"] = (low, high) if np.isfinite(low) else (None, None)
 
 
 def resample_counts(n: int, resamples: int, *, seed: Sequence[int]) -> Float32[np.ndarray, "{n} s"]:
     """How often each of `n` units is drawn in each resample; column 0 is the sample itself, all ones."""
-    drawn = np.random.default_rng(seed).integers(0, n, (resamples, n))
-    flat = (drawn + n * np.arange(resamples)[:, None]).ravel()
-    counts = np.bincount(flat, minlength=n * resamples).reshape(resamples, n).T
-    return np.concatenate([np.ones((n, 1)), counts], axis=1).astype(np.float32)
+    return next(counts_in_blocks(n, resamples, seed=seed, at_once=max(1, resamples))).T.copy()
+
+
+def counts_in_blocks(
+    n: int, resamples: int, *, seed: Sequence[int], at_once: int
+) -> Iterator[Float32[np.ndarray, "s {n}"]]:
+    """The counts of `at_once` resamples at a time, a row each, the sample itself first."""
+    generator = np.random.default_rng(seed)
+    for first in range(0, max(1, resamples), at_once):
+        size = min(at_once, resamples - first)
+        counts = np.ones((1 + size, n), np.float32)
+        for row in counts[1:]:
+            row[:] = np.bincount(generator.integers(0, n, n), minlength=n)
+        yield counts
 
 
 def patient_weights(
@@ -31,6 +80,28 @@ def patient_weights(
     return resample_counts(len(patients), resamples, seed=seeds)[patient]
 
 
+def percentiles(value: float, spread: Float[np.ndarray, " r"]) -> tuple[float, float]:
+    """The percentile interval of a figure: the middle 95 % of its resampled values, wherever they lie."""
+    return percentile_interval(spread)
+
+
+def log_odds(value: float, spread: Float[np.ndarray, " r"]) -> tuple[float, float]:
+    """An interval for shares near 1, as AUROC: log odds of the value +- 1.96 of their standard deviations.
+
+    An AUROC varies more the lower it is, which percentiles hardly follow. Of 2,000 samples of 300 patients
+    with 1 to 4 images, 20 % of them positive, and a true AUROC of .9, this interval held it in 95.0 % and the
+    percentiles in 93.7 %, with three times as many misses on one side as on the other
+    (`tests/evaluate/test_coverage.py`); with 5 % positive, 93.0 and 90.9 %. A resample of exactly 0 or 1
+    counts as the most extreme other one.
+    """
+    inside = spread[(spread > 0) & (spread < 1)]
+    if not 0 < value < 1 or not len(inside):
+        return percentile_interval(spread)
+    odds = logit(np.clip(spread[np.isfinite(spread)], inside.min(), inside.max()))
+    low, high = expit(logit(value) + Z_95 * odds.std() * np.array([-1, 1]))
+    return float(low), float(high)
+
+
 def percentile_interval(spread: Float[np.ndarray, " r"], level: float = 0.95) -> tuple[float, float]:
     """The percentile interval; resamples in which the figure is not defined (NaN) are left out."""
     defined = spread[np.isfinite(spread)]
@@ -41,18 +112,26 @@ def percentile_interval(spread: Float[np.ndarray, " r"], level: float = 0.95) ->
 
 
 def figure(
-    values: Float[np.ndarray, " s"], patient_ids: Sequence[str], *, reason: str = "not defined"
+    values: Float[np.ndarray, " s"],
+    patient_ids: Sequence[str],
+    *,
+    reason: str = "not defined",
+    interval: Interval = percentiles,
+    **counts: int,
 ) -> Entry:
-    """The figure `values[0]`, with its interval from the rest; None, for this reason, if it is NaN."""
+    """The figure `values[0]`, with its interval from the rest; None, for this reason, if it is NaN.
+
+    interval   how; named in the entry unless it is the percentile interval
+    counts     what else it rests on, by name
+    """
     if not np.isfinite(values[0]):
         return undefined(reason, patient_ids)
-    low, high = percentile_interval(values[1:]) if len(values) > 1 else (float("nan"), float("nan"))
-    return {
-        "value": float(values[0]),
-        "low": low if np.isfinite(low) else None,
-        "high": high if np.isfinite(high) else None,
-        **counted(patient_ids),
-    }
+    found = Figure(value=float(values[0]), low=None, high=None, **counted(patient_ids), **counts)
+    if interval is not percentiles:
+        found["interval"] = interval.__name__
+    found.patient_ids, found.interval = patient_ids, interval
+    found.spread_over(values[1:])
+    return found
 
 
 def undefined(reason: str, patient_ids: Sequence[str]) -> Entry:

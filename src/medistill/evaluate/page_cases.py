@@ -42,7 +42,7 @@ def _case(number: int, example: Example) -> Html:
     shown = list(enumerate(example.nearest, start=1))
     if example.own_rank > len(shown):
         shown.append((example.own_rank, example.own))
-    picture = tag("img", src=_data_url(example.image), alt=f"Image {number} of this split")
+    picture = tag("img", src=data_url(example.image), alt=f"Image {number} of this split")
     reports = [_report(place, text, own=place == example.own_rank) for place, text in shown]
     return tag("article", tag("div", picture, class_="film"), tag("ol", reports), class_="case")
 
@@ -52,7 +52,8 @@ def _report(place: int, text: str, *, own: bool) -> Html:
     return tag("li", tag("span", label, class_="rank"), tag("p", text), class_="own" if own else None)
 
 
-def _data_url(image: UInt8[np.ndarray, "h w"]) -> str:
+def data_url(image: UInt8[np.ndarray, "h w"]) -> str:
+    """A small PNG of the image, to be written into a page."""
     picture = Image.fromarray(image)
     picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     file = io.BytesIO()

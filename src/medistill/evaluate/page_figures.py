@@ -1,7 +1,7 @@
 """The page's figures: all of them, by finding, and as ROC curves."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medistill.evaluate.chart import range_axis, range_plot, roc_plot
@@ -11,8 +11,9 @@ from medistill.evaluate.markup import Html, joined, tag
 
 _TASKS = {
     "zero_shot": "Zero-shot: findings from prompts alone",
-    "few_shot": "Few-shot: a linear probe on k positive and k negative patients",
+    "few_shot": "Few-shot: classifiers of few training patients",
     "retrieval": "Retrieval: images and reports of the whole split",
+    "grounding": "Grounding: maps of the findings' prompts against marks",
 }
 _NAMES = {
     "auroc_macro": "AUROC, macro",
@@ -24,6 +25,21 @@ _NAMES = {
     "auroc_macro@1": "AUROC, macro, 1 shot",
     "auroc_macro@4": "AUROC, macro, 4 shots",
     "auroc_macro@16": "AUROC, macro, 16 shots",
+    "auroc_macro_lpp@1": "… LP++, 1 shot",
+    "auroc_macro_lpp@4": "… LP++, 4 shots",
+    "auroc_macro_lpp@16": "… LP++, 16 shots",
+    "accuracy@1": "Accuracy, 1 shot a class",
+    "accuracy@4": "Accuracy, 4 shots a class",
+    "accuracy@16": "Accuracy, 16 shots a class",
+    "accuracy_lpp@1": "… LP++, 1 shot a class",
+    "accuracy_lpp@4": "… LP++, 4 shots a class",
+    "accuracy_lpp@16": "… LP++, 16 shots a class",
+    "auroc_macro@1%": "AUROC, macro, 1 % of the patients",
+    "auroc_macro@10%": "AUROC, macro, 10 % of the patients",
+    "auroc_macro@100%": "AUROC, macro, all patients",
+    "fine_tune_auroc_macro@1%": "… fine-tuned, 1 % of the patients",
+    "fine_tune_auroc_macro@10%": "… fine-tuned, 10 % of the patients",
+    "fine_tune_auroc_macro@100%": "… fine-tuned, all patients",
     "i2t_r@1": "Image to report, recall@1",
     "i2t_r@5": "Image to report, recall@5",
     "i2t_r@10": "Image to report, recall@10",
@@ -38,29 +54,23 @@ _NAMES = {
     "rsum": "Sum of the six recalls (of 6)",
     "i2t_median_rank": "Median rank of the own report",
     "i2t_mean_rank": "Mean rank of the own report",
+    "pointing_game": "Pointing game, macro",
+    "pointing_game_center": "… of the image's middle",
+    "pointing_game_chance": "… of a place drawn at random",
+    "pointing_game_over_center": "… beyond the middle (difference)",
+    "cnr": "Contrast to noise, without its sign",
+    "cnr_signed": "Contrast to noise, with its sign",
 }
 _UNIT = (0.0, 1.0)
-_UNBOUNDED = {"rsum", "i2t_median_rank", "i2t_mean_rank"}
+_SLICE = "zero_shot/"
+_UNBOUNDED = {"rsum", "i2t_median_rank", "i2t_mean_rank", "pointing_game_over_center", "cnr", "cnr_signed"}
 
 
 def figures_section(metrics: Mapping[str, Metrics]) -> Html:
     """Every figure but those of single findings, with a forest plot."""
-    groups = [_group(task, metrics[task]) for task in _ordered(metrics, list(_TASKS))]
-    head = tag(
-        "tr",
-        tag("th", "Figure", scope="col"),
-        tag(
-            "th",
-            range_axis(_UNIT, (0.0, 0.25, 0.5, 0.75, 1.0)),
-            class_="plot",
-            scope="col",
-            aria_label="plot",
-        ),
-        tag("th", "Value", class_="number", scope="col"),
-        tag("th", "95 % interval", class_="number wide", scope="col"),
-        tag("th", "Images", class_="number wide", scope="col"),
-        tag("th", "Patients", class_="number wide", scope="col"),
-    )
+    whole = {task: entries for task, entries in metrics.items() if not task.startswith(_SLICE)}
+    groups = [_group(task, whole[task]) for task in _ordered(whole, list(_TASKS))]
+    head = _head("Figure", _UNIT, (0.0, 0.25, 0.5, 0.75, 1.0))
     return tag(
         "section",
         tag("h2", "Figures", id="figures"),
@@ -72,18 +82,56 @@ def figures_section(metrics: Mapping[str, Metrics]) -> Html:
     )
 
 
+def _head(what: str, domain: tuple[float, float], marks: Sequence[float]) -> Html:
+    return tag(
+        "tr",
+        tag("th", what, scope="col"),
+        tag("th", range_axis(domain, marks), class_="plot", scope="col", aria_label="plot"),
+        tag("th", "Value", class_="number", scope="col"),
+        tag("th", "95 % interval", class_="number wide", scope="col"),
+        tag("th", "Images", class_="number wide", scope="col"),
+        tag("th", "Patients", class_="number wide", scope="col"),
+    )
+
+
+def slices_section(metrics: Mapping[str, Metrics]) -> Html | None:
+    """Zero-shot AUROC by view, sex, age and source, and how groups differ from the largest one."""
+    slices = {task.removeprefix(_SLICE): e for task, e in metrics.items() if task.startswith(_SLICE)}
+    if not slices:
+        return None
+    rows: list[Html] = []
+    for name, entries in slices.items():
+        entry, domain, mark = entries["auroc_macro"], _UNIT, 0.5
+        if " less " in name:
+            domain, mark = (-0.5, 0.5), 0.0
+        rows.append(_figure_row(name, entry, mark, domain))
+    head = _head("Group", _UNIT, (0.0, 0.25, 0.5, 0.75, 1.0))
+    note = (
+        "Zero-shot AUROC, macro over the findings that every group of a kind has and lacks. Differences "
+        "(less) are from the largest group, drawn from -0.5 to 0.5 with the mark at 0; their intervals "
+        "are paired where a patient is in both."
+    )
+    return tag(
+        "section",
+        tag("h2", "By group", id="groups"),
+        tag("p", note, class_="note"),
+        tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="card"),
+        aria_labelledby="groups",
+    )
+
+
 def _group(task: str, entries: Metrics) -> Html:
     title = tag("tr", tag("th", _TASKS.get(task, task), colspan=6, scope="colgroup"), class_="group")
-    names = [name for name in _ordered(entries, list(_NAMES)) if not name.startswith("auroc/")]
+    names = [name for name in _ordered(entries, list(_NAMES)) if "/" not in name]
     return tag("tbody", title, [_figure_row(name, entries[name], _chance(name, entries)) for name in names])
 
 
-def _figure_row(name: str, entry: Entry, chance: float | None) -> Html:
+def _figure_row(name: str, entry: Entry, chance: float | None, domain: tuple[float, float] = _UNIT) -> Html:
     shown = tag("th", _NAMES.get(name, name), scope="row")
     if entry["value"] is None:
         reason = tag("td", f"not defined: {entry.get('reason', '')}", colspan=3, class_="quiet")
         return tag("tr", shown, reason, _counts(entry))
-    plot = None if name in _UNBOUNDED else _plot(entry, _UNIT, chance)
+    plot = None if name in _UNBOUNDED else _plot(entry, domain, chance)
     value, interval = in_words(entry)
     return tag(
         "tr",
@@ -101,10 +149,12 @@ def _counts(entry: Entry) -> Html:
 
 
 def _chance(name: str, entries: Metrics) -> float | None:
-    if name.startswith("auroc"):
+    if name.startswith(("auroc", "fine_tune_auroc")):
         return 0.5
-    chance = entries.get("chance_r@10", {}).get("value")
-    return float(chance) if chance is not None and name.startswith("i2t_r@10") else None
+    blind = {"i2t_r@10": "chance_r@10", "i2t_r@10_unique": "chance_r@10"}
+    blind |= {"pointing_game": "pointing_game_chance"}
+    chance = entries.get(blind.get(name, ""), {}).get("value")
+    return float(chance) if chance is not None else None
 
 
 def findings_section(evaluation: Evaluation) -> Html | None:

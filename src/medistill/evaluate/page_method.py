@@ -29,7 +29,8 @@ def _facts(p: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Unit", p["unit"]),
         (
             "Intervals",
-            f"95 %, percentile, {p['resamples']:,} bootstrap resamples of patients, seed {p['seed']}",
+            f"95 %, {p['resamples']:,} bootstrap resamples of patients, seed {p['seed']}: percentiles, and "
+            "for AUROC the log odds ± 1.96 of their standard deviations, which errs on both sides alike.",
         ),
         (
             "Zero-shot",
@@ -42,8 +43,13 @@ def _facts(p: Mapping[str, Any]) -> list[tuple[str, str]]:
             "Few-shot",
             f"for each finding, {p['few_shot_draws']} draws of k positive and k negative patients from "
             "train, one study each; logistic regression on frozen image embeddings, C cross-validated "
-            "inside the draw from 4 shots on. The interval resamples draws and patients.",
+            "inside the draw from 4 shots on; and LP++ on the same draws, which starts from the prompts. "
+            "Shares: that part of the training patients, stratified by each one's rarest finding, nested, "
+            "five draws of 1 and 10 %, with all their studies. Where findings are classes: k patients of "
+            "each, the likeliest class. No patient scored is trained on. The interval resamples draws and "
+            "patients.",
         ),
+        *([("Fine-tuning", _FINE_TUNING)] if p["fine_tune"] else []),
         (
             "Retrieval",
             f"{p['n_distinct_reports']:,} distinct reports (those equal when normalized are one); the "
@@ -51,14 +57,43 @@ def _facts(p: Mapping[str, Any]) -> list[tuple[str, str]]:
             "ranked before it. Precision: a report is relevant if it shares a finding with the study, or if "
             "both are normal.",
         ),
+        *(
+            [("Grounding", "; ".join(f"{k}: {v}" for k, v in p["grounding"].items()))]
+            if "grounding" in p
+            else []
+        ),
+        ("Images and texts", _preprocessing(p.get("preprocessing"))),
         ("Model", f"SHA-256 {p['model_sha256']}" if p["model_sha256"] else "without a hash"),
         ("Corpus", f"SHA-256 {p['corpus_sha256']}"),
     ]
 
 
+def _preprocessing(told: Mapping[str, Any] | None) -> str:
+    """The model's own, as name and value; a step it leaves out is not named."""
+    if not told:
+        return "prepared by the model itself, which does not say how"
+    return "; ".join(f"{name.replace('_', ' ')} {_value(v)}" for name, v in told.items() if v is not None)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(k).replace('_', ' ')} {_value(v)}" for k, v in value.items())  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+_FINE_TUNING = (
+    "image tower and a linear head, on the first three draws of each share; AdamW, learning rate 0.001 and a "
+    "tenth of it for the tower, at most 20 rounds, stopped by the loss on the validation split (without one, "
+    "on a fifth of the draw's patients)."
+)
+
+
 def _command(p: Mapping[str, Any]) -> str:
     given = " --prompts PROMPTS" if p["prompts_given"] else ""
-    return f"medistill evaluate MODEL --data CORPUS --split {p['split']}{given} --out DIR"
+    tuned = " --fine-tune" if p["fine_tune"] else ""
+    return f"medistill evaluate MODEL --data CORPUS --split {p['split']}{given}{tuned} --out DIR"
 
 
 def _prompts(

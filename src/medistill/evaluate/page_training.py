@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medistill.evaluate.chart import Series, line_chart
-from medistill.evaluate.interval import Metrics
+from medistill.evaluate.draws import SHOTS
+from medistill.evaluate.interval import Entry, Metrics
 from medistill.evaluate.markup import Html, tag
 
 _MOST_POINTS = 240
@@ -86,11 +87,7 @@ def _recall_chart(history: Sequence[Mapping[str, Any]]) -> Html | None:
 
 
 def _shots_chart(metrics: Mapping[str, Metrics]) -> Html | None:
-    found = {
-        int(name.partition("@")[2]): entry
-        for name, entry in metrics.get("few_shot", {}).items()
-        if name.startswith("auroc_macro@") and entry["value"] is not None
-    }
+    found = _by_shots(metrics, "auroc_macro")
     if len(found) < 2:
         return None
     shots = sorted(found)
@@ -98,6 +95,10 @@ def _shots_chart(metrics: Mapping[str, Metrics]) -> Html | None:
         [_number(found[k][part], found[k]) for k in shots] for part in ("value", "low", "high")
     )
     series = [Series(name="linear probe", x=[float(k) for k in shots], y=values, low=lows, high=highs)]
+    blended = _by_shots(metrics, "auroc_macro_lpp")
+    if sorted(blended) == shots:
+        ys = [_number(blended[k]["value"], blended[k]) for k in shots]
+        series.append(Series(name="LP++", x=[float(k) for k in shots], y=ys, style="second"))
     zero = metrics.get("zero_shot", {}).get("auroc_macro", {}).get("value")
     ends = (float(shots[0]), float(shots[-1]))
     if zero is not None:
@@ -115,6 +116,12 @@ def _shots_chart(metrics: Mapping[str, Metrics]) -> Html | None:
         x_marks=[float(k) for k in shots],
         logarithmic=True,
     )
+
+
+def _by_shots(metrics: Mapping[str, Metrics], name: str) -> dict[int, Entry]:
+    """The defined figures of this name by their k; shares of the patients are no shots."""
+    entries = {k: metrics.get("few_shot", {}).get(f"{name}@{k}") for k in SHOTS}
+    return {k: entry for k, entry in entries.items() if entry and entry["value"] is not None}
 
 
 def _number(part: object, entry: Mapping[str, Any]) -> float:

@@ -1,6 +1,7 @@
 """What is asked of the text encoder for each finding."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medistill.errors import CallError
@@ -40,19 +41,24 @@ def template(finding: str) -> dict[str, list[str]]:
     return {side: [text.format(words) for text in texts] for side, texts in _TEMPLATES.items()}
 
 
+def combined(parts: Iterable[Sequence[str]]) -> list[str]:
+    """Every combination of a word or phrase from each part; an empty one stands for nothing said."""
+    return [" ".join(word.strip() for word in words if word.strip()) for words in itertools.product(*parts)]
+
+
 def _phantom_prompts() -> Prompts:
     from medistill.data.phantom import PROMPTS
 
     return PROMPTS
 
 
-def checked(given: Any) -> Prompts:
-    """The prompts, if they have the shape of prompts; else a CallError."""
+def checked(given: Any, sides: Sequence[str] = SIDES) -> Prompts:
+    """The prompts, if they have the shape of prompts and texts on these sides; else a CallError."""
     if not isinstance(given, Mapping):
         raise CallError('prompts must be {finding: {"positive": [...], "negative": [...]}}')
-    for finding, sides in given.items():
-        texts: Any = sides if isinstance(sides, Mapping) else {}
-        for side in SIDES:
+    for finding, found in given.items():
+        texts: Any = found if isinstance(found, Mapping) else {}
+        for side in sides:
             if not _is_list_of_texts(texts.get(side)):
                 raise CallError(f"prompts for '{finding}' need a list of one or more texts under '{side}'")
     return given

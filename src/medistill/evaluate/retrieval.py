@@ -12,6 +12,11 @@ from medistill.evaluate.interval import Entry, Metrics, figure, mean_over, media
 
 RECALL_AT = (1, 5, 10)
 PRECISION_AT = (5, 10, 100)
+_NAMES = (
+    *(f"{way}_r@{k}" for way in ("i2t", "t2i") for k in RECALL_AT),
+    *("rsum", "i2t_mean_rank", "i2t_median_rank", "chance_r@10", "i2t_r@10_unique"),
+    *(f"i2t_p@{k}" for k in PRECISION_AT),
+)
 
 
 def similarity(
@@ -84,6 +89,8 @@ def retrieval_metrics(
     image to text: each study asks for its own report among the distinct ones.
     text to image: each distinct report asks for any of its studies; it weighs as its studies do on average.
     """
+    if not gallery.texts:
+        return {name: undefined("no study of the split has a report", patient_ids) for name in _NAMES}
     similar, positive = similarity(images, reports), _own_text(gallery)
     sharing = np.bincount(gallery.text_of, minlength=len(gallery.texts))
     by_text = (positive.T / sharing[:, None]).astype(np.float32) @ weights

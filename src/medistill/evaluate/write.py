@@ -26,16 +26,28 @@ def write_evaluation(
     with_cases   show test images and report texts even if they are not phantoms, which are always shown
     history      the lines of the run's metrics.jsonl, for the training curves
     """
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / METRICS, canonical_json(evaluation.metrics))
-    write_atomically(out / PROTOCOL, canonical_json(evaluation.protocol))
     shown = with_cases or evaluation.drawn_cases
-    write_atomically(out / PAGE, page(evaluation, with_cases=shown, history=history or ()))
+    html = page(evaluation, with_cases=shown, history=history or ())
+    write_files(out, evaluation.metrics, evaluation.protocol, html)
+
+
+def write_files(out: Path, metrics: Mapping[str, Metrics], protocol: Mapping[str, Any], html: str) -> None:
+    """The figures, how they came about, and their page."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / METRICS, canonical_json(metrics))
+    write_atomically(out / PROTOCOL, canonical_json(protocol))
+    write_atomically(out / PAGE, html)
 
 
 def read_metrics(out: Path) -> Mapping[str, Metrics]:
     """The figures that `write_evaluation` left in `out`."""
     return json.loads((out / METRICS).read_text())
+
+
+def read_headlines(out: Path) -> Mapping[str, str]:
+    """The figure to quote of each named protocol scored there."""
+    protocols = json.loads((out / PROTOCOL).read_text()).get("protocols", {})
+    return {name: about["headline"] for name, about in protocols.items()}
 
 
 def canonical_json(value: object) -> str:

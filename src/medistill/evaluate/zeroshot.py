@@ -7,7 +7,16 @@ from jaxtyping import Bool, Float, Float32
 
 from medistill.evaluate.auroc import auroc, average_precision
 from medistill.evaluate.calibrate import Calibration, bin_sums
-from medistill.evaluate.interval import Entry, Metrics, divided, figure, mean_defined, patients_of, undefined
+from medistill.evaluate.interval import (
+    Entry,
+    Metrics,
+    divided,
+    figure,
+    log_odds,
+    mean_defined,
+    patients_of,
+    undefined,
+)
 
 
 def prompt_scores(
@@ -43,7 +52,7 @@ def zero_shot_metrics(
         areas.append(auroc(*given))
         precisions.append(average_precision(*given))
         entries[f"auroc/{finding}"] = figure(
-            areas[-1], patients_of(patient_ids, cases), reason=why_undefined(labels[:, f])
+            areas[-1], patients_of(patient_ids, cases), reason=why_undefined(labels[:, f]), interval=log_odds
         )
     defined = np.isfinite([area[0] for area in areas])
     pooled = patients_of(patient_ids, stated[:, defined].any(axis=1))
@@ -51,8 +60,9 @@ def zero_shot_metrics(
         reason = "no finding has both a positive and a negative case"
         return entries | {name: undefined(reason, pooled) for name in _MACRO}
     calls = calibration.probability(scores)[:, defined] >= calibration.threshold[defined]
+    area = mean_defined(np.stack(areas)[defined])
+    entries["auroc_macro"] = figure(area, pooled, interval=log_odds, n_findings=int(defined.sum()))
     found = {
-        "auroc_macro": mean_defined(np.stack(areas)[defined]),
         "ap_macro": mean_defined(np.stack(precisions)[defined]),
         **_decisions(calls, labels[:, defined], weights),
         **_calibration_errors(calibration.probability(scores)[:, defined], labels[:, defined], weights),
@@ -60,7 +70,9 @@ def zero_shot_metrics(
     return entries | {name: _macro(values, pooled, int(defined.sum())) for name, values in found.items()}
 
 
-_MACRO = ("auroc_macro", "ap_macro", "accuracy", "f1_macro", "ece", "brier")
+DECISIONS = ("accuracy", "f1_macro", "ece", "brier")
+"""Figures that need probabilities and thresholds."""
+_MACRO = ("auroc_macro", "ap_macro", *DECISIONS)
 
 
 def why_undefined(labels: Float[np.ndarray, " n"]) -> str:
@@ -70,7 +82,7 @@ def why_undefined(labels: Float[np.ndarray, " n"]) -> str:
 
 
 def _macro(values: Float[np.ndarray, " s"], patient_ids: Sequence[str], findings: int) -> Entry:
-    return figure(values, patient_ids) | {"n_findings": findings}
+    return figure(values, patient_ids, n_findings=findings)
 
 
 def _decisions(

@@ -1,9 +1,8 @@
 """The dual encoder: two towers, one shared space, one scale."""
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,26 +10,21 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
-from safetensors.torch import load_file, save
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from medistill.atomic import write_atomically
 from medistill.data.image import grey_array, letterbox
-from medistill.errors import CallError, MedistillError
+from medistill.model.economy import economize
 from medistill.model.encoder import (
     ImageTower,
     TextTower,
     build_image_tower,
     build_text_tower,
-    config_from_dict,
-    restore_image_tower,
-    restore_text_tower,
 )
+from medistill.model.grounding import PhraseMap, contributions, phrase_map
 from medistill.model.tokenizer import load_tokenizer, pad_id, tokenize, train_tokenizer
 from medistill.recipe import Recipe
 
-FORMAT = 1
 MIN_SCALE, MAX_SCALE = 1.0, 100.0
 
 
@@ -42,6 +36,8 @@ class Embeddings(NamedTuple):
     text: Float[Tensor, "b d"]
     """Unit norm."""
     scale: Float[Tensor, ""]
+    bias: Float[Tensor, ""]
+    """Added to scaled similarities by `siglip`; 0 where nothing learns it."""
 
 
 class DualEncoder(nn.Module):
@@ -63,6 +59,7 @@ class DualEncoder(nn.Module):
         std: float,
         max_tokens: int,
         scale: float,
+        bias: float | None = None,
     ):
         super().__init__()
         self.image, self.text, self.tokenizer = image, text, tokenizer
@@ -71,26 +68,64 @@ class DualEncoder(nn.Module):
         self.image_projection = nn.Linear(image.width, dim, bias=False)
         self.text_projection = nn.Linear(text.width, dim, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+        self.bias = None if bias is None else nn.Parameter(torch.tensor(bias))
 
     def forward(
-        self, images: UInt8[Tensor, "b h w"], tokens: Int[Tensor, "b l"], mask: Bool[Tensor, "b l"]
+        self,
+        images: UInt8[Tensor, "b h w"],
+        tokens: Int[Tensor, "b l"],
+        mask: Bool[Tensor, "b l"],
+        lower: Float[Tensor, "b l e"] | None = None,
     ) -> Embeddings:
-        """Unit embeddings of b pairs and the scale: the one way in while training."""
-        return Embeddings(self.embed_images(images), self.embed_tokens(tokens, mask), self.log_scale.exp())
+        """Unit embeddings of b pairs, scale and bias: the one way in while training.
+
+        lower   what `self.text.lower(tokens, mask)` gives, if it has been computed before.
+        """
+        scale = self.log_scale.exp()
+        bias = torch.zeros_like(scale) if self.bias is None else self.bias
+        text = self.embed_tokens(tokens, mask, lower)
+        return Embeddings(self.embed_images(images), text, scale, bias)
 
     def embed_images(self, images: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b d"]:
         """Unit embeddings of 8-bit grey images of the model's size."""
-        pixels = (images[:, None].to(self.image_projection.weight.dtype) / 255 - self.mean) / self.std
-        return _unit(self.image_projection(self.image(pixels.expand(-1, self.channels, -1, -1))))
+        return self._projected(self.image(self._pixels(images)))
 
-    def embed_tokens(self, tokens: Int[Tensor, "b l"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b d"]:
+    def _pixels(self, images: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
+        pixels = (images[:, None].to(self.image_projection.weight.dtype) / 255 - self.mean) / self.std
+        return pixels.expand(-1, self.channels, -1, -1)
+
+    def _projected(self, pooled: Float[Tensor, "b e"]) -> Float[Tensor, "b d"]:
+        return _unit(self.image_projection(pooled))
+
+    def embed_tokens(
+        self,
+        tokens: Int[Tensor, "b l"],
+        mask: Bool[Tensor, "b l"],
+        lower: Float[Tensor, "b l e"] | None = None,
+    ) -> Float[Tensor, "b d"]:
         """Unit embeddings of token ids."""
-        return _unit(self.text_projection(self.text(tokens, mask)))
+        return _unit(self.text_projection(self.text(tokens, mask, lower)))
 
     @property
     def scale(self) -> float:
         """What similarities are multiplied by."""
         return float(self.log_scale.detach().exp())
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What becomes of an image and a text on their way in, for evaluation.json."""
+        return {
+            "by": "medistill",
+            "resize": self.size,
+            "interpolation": "bicubic",
+            "crop": "none: aspect kept, padded with 0 to a square",
+            "rescale": 1 / 255,
+            "mean": self.mean,
+            "std": self.std,
+            "channels": self.channels,
+            "max_tokens": self.max_tokens,
+            "text_padding": "longest",
+        }
 
     @torch.no_grad()
     def clamp_scale(self) -> None:
@@ -104,9 +139,33 @@ class DualEncoder(nn.Module):
         """Unit rows on the CPU for PIL images or 2-D uint8 arrays of any size."""
         if not len(images):
             return torch.zeros(0, self.dim)
-        arrays = (grey_array(x) if isinstance(x, Image.Image) else x for x in images)
-        squares = torch.from_numpy(np.stack([letterbox(x, self.size) for x in arrays]))
-        return self._in_eval(self.embed_images, squares.split(batch_size))
+        return self._in_eval(self.embed_images, self._squares(_arrays(images)).split(batch_size))
+
+    def phrase_maps(
+        self,
+        images: Sequence[Image.Image | np.ndarray],
+        phrases: Float[Tensor, "n d"],
+        *,
+        batch_size: int = 32,
+    ) -> list[PhraseMap]:
+        """Where each image holds what its phrase says.
+
+        phrases   a row an image of `encode_texts`, or of its differences: what is said less what is denied.
+        NoPlacesError if the image tower has no features of places.
+        """
+        maps: list[PhraseMap] = []
+        with self._still():
+            for start in range(0, len(images), batch_size):
+                arrays = _arrays(images[start : start + batch_size])
+                pixels = self._pixels(self._squares(arrays).to(self.log_scale.device))
+                rows = phrases[start : start + batch_size].to(pixels)
+                parts = contributions(self.image, pixels, self._projected, rows)
+                for array, features, slope in zip(arrays, *parts, strict=True):
+                    maps.append(phrase_map(features, slope, (array.shape[0], array.shape[1]), self.size))
+        return maps
+
+    def _squares(self, images: Sequence[np.ndarray]) -> UInt8[Tensor, "b s s"]:
+        return torch.from_numpy(np.stack([letterbox(image, self.size) for image in images]))
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> Float[Tensor, "n d"]:
@@ -123,12 +182,19 @@ class DualEncoder(nn.Module):
         return self._in_eval(embed, parts)
 
     def _in_eval(self, embed: Any, parts: Sequence[Any]) -> Float[Tensor, "n d"]:
-        """Rows of all parts with dropout off, the mode restored afterwards."""
-        training, device = self.training, self.log_scale.device
-        self.eval()
-        try:
+        """Rows of all parts with dropout off."""
+        device = self.log_scale.device
+        with self._still():
             moved = (p.to(device) if isinstance(p, Tensor) else p for p in parts)
             return torch.cat([embed(part).float().cpu() for part in moved])
+
+    @contextmanager
+    def _still(self) -> Generator[None]:
+        """In eval mode, and afterwards in the mode before."""
+        training = self.training
+        self.eval()
+        try:
+            yield
         finally:
             self.train(training)
 
@@ -141,13 +207,16 @@ def build_model(recipe: Recipe, texts: Sequence[str], patients: Sequence[str]) -
         tokenizer = train_tokenizer(
             texts, patients, vocabulary=recipe.vocabulary, min_patients=recipe.min_patients
         )
+    return assemble(recipe, tokenizer, vocabulary=tokenizer.get_vocab_size())
+
+
+def assemble(recipe: Recipe, tokenizer: Tokenizer, *, vocabulary: int) -> DualEncoder:
+    """The model a recipe describes around that tokenizer, with room for `vocabulary` tokens."""
     image = build_image_tower(recipe.image, size=recipe.size, channels=recipe.channels)
     text = build_text_tower(
-        recipe.text,
-        vocabulary=tokenizer.get_vocab_size(),
-        pad=pad_id(tokenizer),
-        max_tokens=recipe.max_tokens,
+        recipe.text, vocabulary=vocabulary, pad=pad_id(tokenizer), max_tokens=recipe.max_tokens
     )
+    economize(image, text, recipe)
     return DualEncoder(
         image,
         text,
@@ -159,69 +228,12 @@ def build_model(recipe: Recipe, texts: Sequence[str], patients: Sequence[str]) -
         std=recipe.std,
         max_tokens=recipe.max_tokens,
         scale=recipe.scale,
+        bias=recipe.bias if recipe.objective == "siglip" else None,
     )
 
 
-def save_model(model: DualEncoder, folder: Path) -> None:
-    """Write model.safetensors, config.json and tokenizer.json, each whole or not at all: all `load` needs."""
-    config = {
-        "format": FORMAT,
-        **{name: getattr(model, name) for name in ("dim", "size", "channels", "mean", "std", "max_tokens")},
-        "image": _tower_config(model.image),
-        "text": _tower_config(model.text),
-    }
-    weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
-    write_atomically(folder / "tokenizer.json", model.tokenizer.to_str(pretty=True))
-    write_atomically(folder / "config.json", json.dumps(config, indent=1, sort_keys=True) + "\n")
-    write_atomically(folder / "model.safetensors", weights)
-
-
-def load(path: str | Path) -> DualEncoder:
-    """The model of a run folder or model folder, in eval mode on the CPU; reads no pickle and no network."""
-    folder = _model_folder(Path(path))
-    try:
-        return _restored(folder, json.loads((folder / "config.json").read_text("utf-8")))
-    except MedistillError:
-        raise
-    except Exception as error:  # tokenizers raises bare Exception, safetensors its own
-        raise CallError(f"the model in {path} is damaged ({type(error).__name__})") from error
-
-
-def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:
-    if config.get("format") != FORMAT:
-        raise CallError(
-            f"the model in {folder} has format {config.get('format')}, this version reads {FORMAT}; "
-            "use the medistill version that wrote it"
-        )
-    model = DualEncoder(
-        restore_image_tower(**_tower_arguments(config["image"])),
-        restore_text_tower(**_tower_arguments(config["text"])),
-        Tokenizer.from_file(str(folder / "tokenizer.json")),
-        **{name: config[name] for name in ("dim", "size", "channels", "mean", "std", "max_tokens")},
-        scale=1.0,
-    )
-    model.load_state_dict(load_file(folder / "model.safetensors"))
-    return model.eval()
-
-
-def _model_folder(path: Path) -> Path:
-    if str(path).startswith(("open_clip:", "hf:")):
-        raise CallError(f"{path}: models of other libraries cannot be loaded yet; give a run or model folder")
-    for folder in (path / "model", path):
-        if (folder / "model.safetensors").is_file() and (folder / "config.json").is_file():
-            return folder
-    raise CallError(f"no model in {path}: expected model.safetensors there or in its folder `model`")
-
-
-def _tower_config(tower: ImageTower | TextTower) -> dict[str, Any]:
-    shape = {
-        k: v for k, v in tower.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")
-    }
-    return {"config": shape, "pooling": tower.pooling, "frozen_norm": tower.frozen_norm}
-
-
-def _tower_arguments(saved: Mapping[str, Any]) -> dict[str, Any]:
-    return {**saved, "config": config_from_dict(saved["config"])}
+def _arrays(images: Sequence[Image.Image | np.ndarray]) -> list[np.ndarray]:
+    return [grey_array(image) if isinstance(image, Image.Image) else image for image in images]
 
 
 def _unit(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:

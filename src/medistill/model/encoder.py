@@ -1,6 +1,7 @@
 """Image and text towers: a transformers model and how its output is pooled."""
 
 from collections.abc import Mapping
+from math import isqrt
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -8,11 +9,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers.masking_utils import create_bidirectional_mask
 
 from medistill.errors import CallError
 from medistill.recipe import Encoder
 
 Pooling = Literal["mean", "cls"]
+_SPLIT = ("bert", "roberta", "xlm-roberta", "camembert")
+"""Types of text tower whose layers are called alike, so that the lowest can be run on their own."""
 
 
 class Tower(nn.Module):
@@ -24,6 +28,7 @@ class Tower(nn.Module):
         self.config = config
         self.pooling: Pooling = pooling
         self.frozen_norm = frozen_norm
+        self.compiled = ""
         self.width = int(getattr(config, "hidden_size", 0) or config.hidden_sizes[-1])
 
     def train(self, mode: bool = True) -> "Tower":
@@ -35,31 +40,149 @@ class Tower(nn.Module):
                     module.eval()
         return self
 
+    def compile_with(self, backend: str) -> None:
+        """Compile the backbone at its first call; names of weights stay."""
+        self.compiled = backend
+        for part in self.called_parts():
+            part.compile(backend=backend)
+
+    def called_parts(self) -> list[nn.Module]:
+        """The parts of the backbone that `forward` calls."""
+        return [self.backbone]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As in torch, but the copy of a compiled tower is compiled too: the teacher is such a copy."""
+        super().__setstate__(state)
+        if self.compiled:
+            self.compile_with(self.compiled)
+
 
 class ImageTower(Tower):
     """Grey radiographs to one vector each."""
 
+    channels_last = False
+
+    def use_channels_last(self) -> None:
+        """Keep weights and images as (b, h, w, c) in memory, their shapes unchanged."""
+        self.channels_last = True
+        self.backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e"]:
         """Pooled features of normalized images."""
-        features: Tensor = self.backbone(images).last_hidden_state
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return self.pooled(self.backbone(images).last_hidden_state, images)
+
+    def pooled(self, features: Tensor, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e"]:
+        """One row an image of the backbone's last features of it."""
         if features.ndim == 4:
             return features.mean(dim=(2, 3))
         if self.pooling == "cls":
             return features[:, 0]
-        return features[:, features.shape[1] - self._patches(images) :].mean(dim=1)
+        down, across = self._patches(images)
+        return features[:, features.shape[1] - down * across :].mean(dim=1)
 
-    def _patches(self, images: Tensor) -> int:
-        """Tokens that stand for places in the image; class and register tokens come before them."""
+    def grid(self, features: Tensor, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e g k"] | None:
+        """A layer's features as a grid over the images; None if they do not stand for places."""
+        if features.ndim != 3:
+            return features if features.ndim == 4 else None
+        down, across = (
+            self._patches(images) if isinstance(getattr(self.config, "patch_size", None), int) else (0, 0)
+        )
+        if not 0 < down * across <= features.shape[1]:  # a later stage of a tower that merges its patches
+            down = across = isqrt(features.shape[1])
+            if down * across != features.shape[1]:
+                return None
+        return features[:, features.shape[1] - down * across :].mT.unflatten(2, (down, across))
+
+    def _patches(self, images: Tensor) -> tuple[int, int]:
+        """How many patches are below and beside each other; class and register tokens come before them."""
         patch = self.config.patch_size
-        return (images.shape[2] // patch) * (images.shape[3] // patch)
+        return images.shape[2] // patch, images.shape[3] // patch
 
 
 class TextTower(Tower):
     """Token ids to one vector a text."""
 
-    def forward(self, tokens: Int[Tensor, "b l"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b e"]:
-        """Pooled features; `mask` is True at tokens and False at padding."""
-        features: Tensor = self.backbone(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+    frozen_layers = 0
+
+    def freeze_lowest(self, layers: int) -> None:
+        """Give the embeddings and the `layers` lowest layers no gradient and no dropout; 0 changes nothing.
+
+        CallError for a tower whose layers are not BERT's, or that has fewer.
+        """
+        if not layers:
+            return
+        kind = self.config.model_type
+        if kind not in _SPLIT:
+            raise CallError(
+                f"text.frozen_layers is {layers}; it works for {', '.join(_SPLIT)}, "
+                f"not for a tower of type {kind}"
+            )
+        there = len(self._layers)
+        if not 0 < layers <= there:
+            raise CallError(f"text.frozen_layers is {layers}; the text tower has {there} layers")
+        self.frozen_layers = layers
+        for part in self._frozen:
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "TextTower":
+        """As for every tower, but frozen layers stay in eval mode: no dropout."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "b l"],
+        mask: Bool[Tensor, "b l"],
+        lower: Float[Tensor, "b l e"] | None = None,
+    ) -> Float[Tensor, "b e"]:
+        """Pooled features; `mask` is True at tokens and False at padding.
+
+        lower   what `lower(tokens, mask)` gives, if it has been computed before.
+        """
+        if self.frozen_layers:
+            return self.upper(self.lower(tokens, mask) if lower is None else lower, mask)
+        return self._pooled(
+            self.backbone(input_ids=tokens, attention_mask=mask.long()).last_hidden_state, mask
+        )
+
+    @torch.no_grad()
+    def lower(self, tokens: Int[Tensor, "b l"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b l e"]:
+        """What the frozen part makes of the tokens: the same in student and teacher."""
+        hidden: Tensor = self.backbone.get_submodule("embeddings")(input_ids=tokens)
+        return self._through(self._layers[: self.frozen_layers], hidden, mask)
+
+    def upper(self, hidden: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b e"]:
+        """Pooled features of what `lower` gave."""
+        return self._pooled(self._through(self._layers[self.frozen_layers :], hidden, mask), mask)
+
+    def called_parts(self) -> list[nn.Module]:
+        """The whole backbone, or with frozen layers its embeddings and each layer."""
+        return [*self._frozen, *self._layers[self.frozen_layers :]] if self.frozen_layers else [self.backbone]
+
+    @property
+    def _layers(self) -> nn.ModuleList:
+        return cast(nn.ModuleList, self.backbone.get_submodule("encoder.layer"))
+
+    @property
+    def _frozen(self) -> list[nn.Module]:
+        if not self.frozen_layers:
+            return []
+        return [self.backbone.get_submodule("embeddings"), *self._layers[: self.frozen_layers]]
+
+    def _through(
+        self, layers: nn.ModuleList, hidden: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]
+    ) -> Float[Tensor, "b l e"]:
+        attention = create_bidirectional_mask(self.config, hidden, mask.long())
+        for layer in layers:
+            hidden = layer(hidden, attention)
+        return hidden
+
+    def _pooled(self, features: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b e"]:
         if self.pooling == "cls":
             return features[:, 0]
         weight = mask[..., None].to(features.dtype)

@@ -5,13 +5,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from medistill.data.image import MAX_PIXELS
+from medistill.data.image import MAX_PIXELS, Depth
+from medistill.data.report import TextChoice
+from medistill.data.rule_labels import FINDINGS
 from medistill.data.sources.cells import age_in_years, date_of, is_missing, joined, sex_name, view_name
 from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.free_text import understood
 from medistill.data.sources.labels import LabelColumns
 from medistill.data.sources.table import Row, Table
-from medistill.data.study import Reject, Study
-from medistill.errors import CallError
+from medistill.data.study import NO_REPORT, Reject, Study
+from medistill.errors import CallError, MedistillError
 
 _OPTIONAL = ("study_id", "split", "view", "sex", "age", "findings", "impression")
 _NAMES = ("image", "text", "patient_id", "date", *_OPTIONAL)
@@ -34,6 +37,9 @@ class CsvSource:
     """Column of the image file, relative to the CSV file's folder."""
     text: tuple[str, ...] = ("text",)
     """Column of the text to train on; several are joined as sentences."""
+    without_reports: bool = False
+    """Keep rows without a text too, or a file that has no texts: they are evaluated by their labels, and
+    never trained on."""
     patient_id: str = "patient_id"
     """Column that is equal for all rows of a patient."""
     patient_is_study: bool = False
@@ -59,10 +65,16 @@ class CsvSource:
     """Columns that hold 1, 0, -1 or nothing; each is a finding."""
     classes: tuple[str, ...] = ()
     """Columns that hold a category; each of their values is a finding."""
+    sections: TextChoice | None = None
+    """The text is a whole report: train on these sections of it, and keep findings and impression apart."""
+    rule_labels: bool = False
+    """Label common findings by rules from the report, which is to be in English (docs/reports.md)."""
     size: int | None = None
     """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
     max_pixels: int = MAX_PIXELS
     """Refuse images of more pixels than this."""
+    depth: Depth = 8
+    """Bits of grey to store; 16 keeps more than 8 where the file has them, as PNG."""
 
     def made_with(self) -> dict[str, Any]:
         options = {
@@ -76,11 +88,14 @@ class CsvSource:
         split = columns["split"]
         if split and not self._has_splits(table, split, columns):
             columns["split"] = None
+        if self.rule_labels and (self.labels or self.classes):
+            raise CallError("--rule-labels and --labels or --classes: labels come from one of them")
         labels = LabelColumns(table, self.labels, self.classes)
         return Reading(
             units=self._drafts(table, columns, labels),
-            work=image_work(self.size, self.max_pixels),
-            findings=labels.findings,
+            work=image_work(self.size, self.max_pixels, self.depth),
+            findings=FINDINGS if self.rule_labels else labels.findings,
+            expected=table.length,
         )
 
     def _asked(self) -> list[str]:
@@ -93,7 +108,7 @@ class CsvSource:
         table.require(self.image, "--image")
         if not self.text:
             raise CallError(f"--text names no column; {table.found}")
-        for column in self.text:
+        for column in self._texts(table):
             table.require(column, "--text")
         for column in self.labels:
             table.require(column, "--labels")
@@ -105,6 +120,10 @@ class CsvSource:
             "date": self.date
         }
         return columns | {"patient_id": None if self.patient_is_study else self._patient_column(table)}
+
+    def _texts(self, table: Table) -> tuple[str, ...]:
+        has_none = self.without_reports and self.text == ("text",) and "text" not in table.header
+        return () if has_none else self.text
 
     def _patient_column(self, table: Table) -> str:
         if self.patient_id in table.header:
@@ -132,11 +151,12 @@ class CsvSource:
         self, table: Table, columns: dict[str, str | None], labels: LabelColumns
     ) -> Iterator[Draft | Reject]:
         for row in table.rows():
-            fault = self._fault(row, columns)
-            if fault:
-                yield Reject(row=row.number, reason=fault, path=row.cells.get(self.image, ""))
-            else:
+            try:
+                if fault := self._fault(row, columns):
+                    raise MedistillError(fault)
                 yield self._draft(row, columns, labels)
+            except MedistillError as error:
+                yield Reject(row=row.number, reason=str(error), path=row.cells.get(self.image, ""))
 
     def _fault(self, row: Row, columns: dict[str, str | None]) -> str | None:
         if row.fault:
@@ -173,7 +193,8 @@ class CsvSource:
         file = ImageFile(
             row=row.number, path=self.path.parent / name, name=name, view=view_name(cell("view"))
         )
-        return Draft(study=study, files=(file,))
+        return Draft(study=understood(study, self.sections, self.rule_labels), files=(file,))
 
     def _text(self, row: Row) -> str:
-        return joined([row.cells[column] for column in self.text])
+        text = joined([row.cells[column] for column in self.text if column in row.cells])
+        return text or (NO_REPORT if self.without_reports else "")

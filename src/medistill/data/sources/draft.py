@@ -1,12 +1,12 @@
 """Studies whose images are still files, and how they become records."""
 
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from medistill.data.image import stored_image
+from medistill.data.image import Depth, stored_image
 from medistill.data.study import Reject, Study, StudyImage
 from medistill.errors import CallError, MedistillError
 
@@ -16,7 +16,8 @@ class ImageFile:
     """An image to be read, and where the source names it."""
 
     row: int
-    path: Path
+    path: Path = field(repr=False)
+    """Where it lies now; what it is called tells it from others, wherever the source is moved."""
     name: str
     """The path as the source gives it, for the list of rejects."""
     view: str | None = None
@@ -30,15 +31,27 @@ class Draft:
     files: tuple[ImageFile, ...]
 
 
+Item = Study | Reject
+Progress = Callable[[str, int, int | None], None]
+"""Told what is done, how much of it, and how much there is, if that is known."""
+Store = Callable[[bytes], tuple[bytes, ...]]
+"""An image file -> the images it holds, as they will be stored; MedistillError says why not."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """An opened source: cheap units in order, and the costly work on one, which any process can do."""
 
     units: Iterable[Any]
+    """Each told from any other by its `repr`, so that a stopped run can be gone on with."""
     work: Callable[[Any], tuple[Study | Reject, ...]]
     findings: tuple[str, ...] = ()
     studies: int | None = None
-    """Stop after so many studies; None to read all units."""
+    """Stop after so many studies and rejects; None to read all units."""
+    expected: int | None = None
+    """About how many studies and rejects there will be, to tell the time left; None if it is not known."""
+    notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the card should say of the source beyond its options."""
 
 
 @runtime_checkable
@@ -54,7 +67,16 @@ class Source(Protocol):
     def open(self) -> Reading: ...
 
 
-def finished(draft: Draft | Reject, *, size: int | None, max_pixels: int) -> tuple[Study | Reject, ...]:
+@runtime_checkable
+class ScannedSource(Source, Protocol):
+    """A source that has to look into all its files before it can tell which go together."""
+
+    def scan(self, workers: int, on_progress: Progress | None = None) -> Reading:
+        """`open`, with so many processes to look into files; 0 looks into them in this process."""
+        ...
+
+
+def finished(draft: Draft | Reject, *, store: Store) -> tuple[Item, ...]:
     """The study with the images that can be used, and a reject for each that cannot."""
     if isinstance(draft, Reject):
         return (draft,)
@@ -62,21 +84,31 @@ def finished(draft: Draft | Reject, *, size: int | None, max_pixels: int) -> tup
     rejects: list[Reject] = []
     for file in draft.files:
         try:
-            data = stored_image(_read(file.path), size=size, max_pixels=max_pixels)
-            images.append(StudyImage(image=data, view=file.view))
+            images += [StudyImage(image=data, view=file.view) for data in store(_read(file.path))]
         except MedistillError as error:
             rejects.append(Reject(row=file.row, reason=str(error), path=file.name))
     study = (replace(draft.study, images=tuple(images)),) if images else ()
     return (*study, *rejects)
 
 
-def image_work(size: int | None, max_pixels: int) -> Callable[[Draft | Reject], tuple[Study | Reject, ...]]:
+def image_work(
+    size: int | None, max_pixels: int, depth: Depth = 8
+) -> Callable[[Draft | Reject], tuple[Item, ...]]:
     """`finished` with its options checked and set."""
+    check_image_options(size, max_pixels)
+    store = functools.partial(_one_stored, size=size, max_pixels=max_pixels, depth=depth)
+    return functools.partial(finished, store=store)
+
+
+def check_image_options(size: int | None, max_pixels: int) -> None:
     if size is not None and size < 16:
         raise CallError(f"--size is {size}; images of fewer than 16 pixels show nothing")
     if max_pixels < 1:
         raise CallError(f"--max-pixels is {max_pixels}; it must be at least 1")
-    return functools.partial(finished, size=size, max_pixels=max_pixels)
+
+
+def _one_stored(data: bytes, *, size: int | None, max_pixels: int, depth: Depth) -> tuple[bytes, ...]:
+    return (stored_image(data, size=size, max_pixels=max_pixels, depth=depth),)
 
 
 def _read(path: Path) -> bytes:

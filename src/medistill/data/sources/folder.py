@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from medistill.data.image import MAX_PIXELS
+from medistill.data.image import MAX_PIXELS, Depth
+from medistill.data.report import TextChoice
+from medistill.data.rule_labels import FINDINGS
 from medistill.data.sources.cells import has_words
 from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.free_text import understood
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 
-_IMAGES = {".png", ".jpg", ".jpeg"}
+_IMAGES = {".png", ".jpg", ".jpeg", ".dcm"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +33,26 @@ class FolderSource:
     """The folder that holds the patients' folders."""
     patient_is_study: bool = False
     """Take every study as a patient of its own where the folders do not tell patients apart."""
+    sections: TextChoice | None = None
+    """The text is a whole report: train on these sections of it, and keep findings and impression apart."""
+    rule_labels: bool = False
+    """Label common findings by rules from the report, which is to be in English (docs/reports.md)."""
     size: int | None = None
     """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
     max_pixels: int = MAX_PIXELS
     """Refuse images of more pixels than this."""
+    depth: Depth = 8
+    """Bits of grey to store; 16 keeps more than 8 where the file has them, as PNG."""
 
     def made_with(self) -> dict[str, Any]:
-        return {"patient_is_study": self.patient_is_study, "size": self.size, "max_pixels": self.max_pixels}
+        return {
+            "patient_is_study": self.patient_is_study,
+            "sections": self.sections,
+            "rule_labels": self.rule_labels,
+            "size": self.size,
+            "max_pixels": self.max_pixels,
+            "depth": self.depth,
+        }
 
     def open(self) -> Reading:
         if not self.path.is_dir():
@@ -47,13 +63,19 @@ class FolderSource:
         if not self.patient_is_study:
             _check_patients([item for item in found if isinstance(item, _Found)])
         units = (self._unit(item) for item in found)
-        return Reading(units=units, work=image_work(self.size, self.max_pixels))
+        return Reading(
+            units=units,
+            work=image_work(self.size, self.max_pixels, self.depth),
+            findings=FINDINGS if self.rule_labels else (),
+            expected=len(found),
+        )
 
     def _unit(self, item: "_Found | Reject") -> Draft | Reject:
         if isinstance(item, Reject):
             return item
         try:
-            return Draft(study=self._study(item, _report(self.path / item.report)), files=item.files)
+            study = self._study(item, _report(self.path / item.report))
+            return Draft(study=understood(study, self.sections, self.rule_labels), files=item.files)
         except MedistillError as error:
             return Reject(row=item.files[0].row, reason=str(error), path=item.report)
 
@@ -152,4 +174,4 @@ def _nothing_in(root: Path, found: list[_Found | Reject]) -> str:
         return f"no image in {root} has a report: a .txt file of its name, or one .txt in the study's folder"
     suffixes = Counter(Path(name).suffix.lower() for _, _, names in os.walk(root) for name in names)
     seen = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in suffixes.most_common(3))
-    return f"no PNG or JPEG files in {root}; it holds {seen or 'no files'}"
+    return f"no PNG, JPEG or DICOM (.dcm) files in {root}; it holds {seen or 'no files'}"

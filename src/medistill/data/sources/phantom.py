@@ -36,7 +36,13 @@ class PhantomSource:
         if not 64 <= self.size <= 512:
             raise CallError(f"--size is {self.size}; phantoms are drawn at 64 to 512 pixels")
         draw = functools.partial(_drawn, seed=self.seed, size=self.size)
-        return Reading(units=itertools.count(), work=draw, findings=tuple(FINDINGS), studies=self.count)
+        return Reading(
+            units=itertools.count(),
+            work=draw,
+            findings=tuple(FINDINGS),
+            studies=self.count,
+            expected=self.count,
+        )
 
 
 def _drawn(patient: int, *, seed: int, size: int) -> tuple[Study | Reject, ...]:

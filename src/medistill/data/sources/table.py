@@ -1,11 +1,15 @@
 """A CSV file read row by row, with errors a person can act on."""
 
 import csv
+import functools
+import gzip
 import re
+import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from medistill.data.sources.cells import is_sex_or_view
 from medistill.errors import CallError, MedistillError
@@ -56,6 +60,11 @@ class Table:
             return asked
         return default if default in self.header else None
 
+    @functools.cached_property
+    def length(self) -> int:
+        """How many rows there are."""
+        return sum(1 for _ in self._lines()) - 1
+
     def rows(self) -> Iterator[Row]:
         lines = self._lines()
         next(lines)
@@ -82,11 +91,15 @@ class Table:
         values = any(is_sex_or_view(cell) for cell in header)
         return like_names and not values and any(cell.lower() in self._known for cell in header)
 
+    @property
+    def _open(self) -> Callable[..., IO[str]]:
+        return functools.partial(gzip.open, self.path, "rt") if self.path.suffix == ".gz" else self.path.open
+
     def _lines(self) -> Iterator[list[str]]:
         """All lines but the blank ones."""
         number = 0
         try:
-            with self.path.open(encoding="utf-8-sig", newline="") as file:
+            with self._open(encoding="utf-8-sig", newline="") as file:
                 for cells in filter(None, csv.reader(file)):
                     yield cells
                     number += 1
@@ -96,5 +109,7 @@ class Table:
             raise MedistillError(
                 f"{self.path} cannot be read as CSV after line {number} (an open quote?): {error}"
             ) from None
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise MedistillError(f"{self.path} is cut short or not gzip: fetch it again") from None
         except OSError as error:
             raise MedistillError(f"{self.path} cannot be read: {error.strerror}") from None

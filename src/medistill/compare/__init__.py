@@ -1,0 +1,1 @@
+"""Objectives against each other: tuned alike, over seeds, under one budget."""

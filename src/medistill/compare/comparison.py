@@ -1,0 +1,100 @@
+"""What is compared and how: settings on disk, refused where they differ."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medistill.atomic import write_atomically
+from medistill.compare.budget import check_budgets
+from medistill.compare.entrant import Entrant
+from medistill.errors import CallError
+from medistill.recipe import FREE_ON_RESUME, Recipe, to_config
+
+SETTINGS = "compare.json"
+TUNING_SEED = 1000
+"""Seeds from here on are for tuning, those below it for the final figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Everything the figures depend on, but the corpus."""
+
+    recipe: Recipe
+    entrants: tuple[Entrant, ...]
+    baseline: str
+    seeds: int
+    trials: int
+    """Tuning trials of every objective; 0 leaves the recipe's values as they are."""
+    budgets: tuple[str, ...]
+    memory: int = 0
+    """Bytes that every objective may take: its micro-batch becomes the largest that fits. 0: the recipe's."""
+
+    def __post_init__(self) -> None:
+        check_budgets(self.budgets)
+        labels = [entrant.label for entrant in self.entrants]
+        if self.baseline not in labels:
+            raise CallError(
+                f"the baseline {self.baseline!r} is not among --objectives ({', '.join(labels)}); "
+                "name one of them with --baseline"
+            )
+        if not 1 <= self.seeds <= TUNING_SEED:
+            raise CallError(f"--seeds is {self.seeds}; it must lie in 1..{TUNING_SEED}")
+        if self.trials < 0:
+            raise CallError(f"--trials is {self.trials}; it must be at least 0")
+        if self.recipe.seed:
+            raise CallError(f"--seed is {self.recipe.seed}; a comparison sets its seeds itself, see --seeds")
+
+    def entrant(self, label: str) -> Entrant:
+        """The entrant of that label."""
+        return next(entrant for entrant in self.entrants if entrant.label == label)
+
+    def settings(self, corpus_hash: str) -> dict[str, Any]:
+        """As plain JSON values; an entrant by the fields in which it differs from the recipe."""
+        return {
+            "corpus": corpus_hash,
+            "recipe": to_config(self.recipe),
+            "objectives": {entrant.label: own_fields(self.recipe, entrant) for entrant in self.entrants},
+            "baseline": self.baseline,
+            "seeds": self.seeds,
+            "trials": self.trials,
+            "tuning_seed": TUNING_SEED,
+            "budgets": list(self.budgets),
+            "memory": self.memory,
+        }
+
+
+def own_fields(recipe: Recipe, entrant: Entrant) -> dict[str, Any]:
+    """The objective, and what else the entrant sets for itself."""
+    common, own = to_config(recipe), to_config(entrant.recipe)
+    differing = {name: own[name] for name in own if own[name] != common[name] and name != "objective"}
+    return {"objective": entrant.recipe.objective, **differing}
+
+
+def claim_settings(comparison: Comparison, corpus_hash: str, out: Path) -> None:
+    """Write compare.json, or CallError naming what differs from the one that is there."""
+    settings = json.loads(json.dumps(comparison.settings(corpus_hash)))
+    path = out / SETTINGS
+    if path.is_file():
+        try:
+            before = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise CallError(f"{path} is damaged ({error}); give another --out") from error
+        differing = _differing(before, settings)
+        if differing:
+            raise CallError(
+                f"{out} holds another comparison (it differs in {', '.join(differing)}); "
+                "give the same settings to go on with it, or another --out"
+            )
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CallError(f"{out} is there and holds no comparison; give a new folder as --out")
+    write_atomically(path, json.dumps(settings, indent=1, allow_nan=False) + "\n")
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What would give other figures; recipe fields by their own names."""
+    names = [name for name in after if name != "recipe" and before.get(name) != after[name]]
+    old, new = before.get("recipe", {}), after["recipe"]
+    fields = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return names + [name for name in fields if name not in FREE_ON_RESUME]

@@ -1,0 +1,144 @@
+"""All figures of a comparison: means, intervals, differences, costs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from medistill.compare.budget import Cost
+from medistill.compare.comparison import Comparison
+from medistill.compare.seeds import Seeds
+from medistill.compare.statistics import paired_t_interval, patient_interval, t_interval
+
+Estimate = dict[str, Any]
+"""value, low, high (Student's t over seeds), patient_low, patient_high, n_seeds, n_images, n_patients."""
+Results = dict[str, Any]
+"""What results.json holds."""
+
+SHOWN = {
+    "retrieval/i2t_r@10_unique": "Recall@10, unique reports",
+    "retrieval/i2t_r@10": "Recall@10, image to report",
+    "retrieval/t2i_r@10": "Recall@10, report to image",
+    "zero_shot/auroc_macro": "Zero-shot AUROC, macro",
+    "few_shot/auroc_macro@16": "16-shot AUROC, macro",
+    "few_shot/auroc_macro@4": "4-shot AUROC, macro",
+}
+"""The figures in table and page; results.json has all."""
+
+
+def standings(comparison: Comparison, seeds: Mapping[str, Seeds | str]) -> dict[str, dict[str, Any]]:
+    """By label, under one budget: its figures, its differences to the baseline, its costs.
+
+    seeds   of an objective whose final cells could not be set up: the reason.
+    """
+    baseline = seeds[comparison.baseline]
+    return {
+        entrant.label: standing(
+            seeds[entrant.label], None if entrant.label == comparison.baseline else baseline
+        )
+        for entrant in comparison.entrants
+    }
+
+
+def standing(seeds: Seeds | str, baseline: Seeds | str | None) -> dict[str, Any]:
+    """One objective's part of the results; a failed one has no mean and no difference.
+
+    Its surviving seeds are those it did well on: their mean would flatter it.
+    """
+    if isinstance(seeds, str):
+        failed = {"seeds": [], "of": 0, "reasons": [seeds]}
+        return {"failed": failed, "seeds": {}, "metrics": {}, "differences": {}, "costs": {}}
+    by_seed = {
+        str(cell.recipe.seed): {name: entry["value"] for name, entry in entries.items()}
+        for cell, entries in zip(seeds.cells, seeds.entries, strict=True)
+    }
+    names = sorted({name for entries in seeds.entries for name in entries})
+    whole = not seeds.failed
+    paired = baseline if whole and isinstance(baseline, Seeds) and not baseline.failed else None
+    return {
+        "failed": failed_in_words(seeds),
+        "seeds": by_seed,
+        "metrics": {name: estimate(name, seeds) for name in names} if whole else {},
+        "differences": {name: difference(name, seeds, paired) for name in names} if paired else {},
+        "costs": costs(seeds),
+    }
+
+
+def estimate(name: str, seeds: Seeds) -> Estimate:
+    """The mean over seeds."""
+    values = seeds.values(name)
+    if values is None:
+        return _undefined(name, seeds)
+    return _estimate(values, t_interval(values), seeds.spread(name)) | _counted(name, seeds)
+
+
+def difference(name: str, seeds: Seeds, baseline: Seeds) -> Estimate:
+    """The mean over seeds of the objective less the baseline, paired by seed and by patient."""
+    values, others = seeds.values(name), baseline.values(name)
+    if values is None or others is None:
+        return _undefined(name, seeds)
+    paired = [value - other for value, other in zip(values, others, strict=True)]
+    spread = seeds.spread(name) - baseline.spread(name)
+    return _estimate(paired, paired_t_interval(values, others), spread) | _counted(name, seeds)
+
+
+def _estimate(
+    values: Sequence[float], interval: tuple[float, float] | None, spread: Float[np.ndarray, "s r"]
+) -> Estimate:
+    low, high = interval or (None, None)
+    patient_low, patient_high = patient_interval(spread) or (None, None)
+    return {
+        "value": float(np.mean(values)),
+        "low": low,
+        "high": high,
+        "patient_low": patient_low,
+        "patient_high": patient_high,
+        "n_seeds": len(values),
+    }
+
+
+def _undefined(name: str, seeds: Seeds) -> Estimate:
+    reasons = [entries[name]["reason"] for entries in seeds.entries if "reason" in entries.get(name, {})]
+    parts = ("value", "low", "high", "patient_low", "patient_high")
+    reason = reasons[0] if reasons else "not defined for the baseline"
+    return {**dict.fromkeys(parts), "reason": reason, "n_seeds": len(seeds.cells), **_counted(name, seeds)}
+
+
+def _counted(name: str, seeds: Seeds) -> dict[str, int]:
+    entry = next(entries[name] for entries in seeds.entries if name in entries)
+    return {part: entry[part] for part in ("n_images", "n_patients")}
+
+
+def failed_in_words(seeds: Seeds) -> dict[str, Any] | None:
+    """How many seeds failed and why, each reason once."""
+    if not seeds.failed:
+        return None
+    reasons = list(dict.fromkeys(seeds.failed.values()))
+    return {"seeds": sorted(seeds.failed), "of": len(seeds.cells), "reasons": reasons}
+
+
+def costs(seeds: Seeds) -> dict[str, Any]:
+    """What training cost: medians over the seeds that trained, the largest of their peaks of memory."""
+    trained = [result for result in seeds.results if result["failed"] is None]
+    if not trained:
+        return {}
+    names = ("pairs", "steps", "seconds", "cpu_seconds", "pairs_per_second", "cpu_ms_per_pair")
+    known = {name: [result[name] for result in trained if result[name] is not None] for name in names}
+    middle = {name: float(np.median(values)) if values else None for name, values in known.items()}
+    return {
+        **middle,
+        "peak_memory_bytes": max(result["peak_memory_bytes"] for result in trained),
+        "teacher_half_life_pairs": trained[0]["teacher_half_life_pairs"],
+        "device": trained[0]["device"],
+    }
+
+
+def cost_of_pair(results: Sequence[Mapping[str, Any]]) -> Cost | None:
+    """The median over cells, in milliseconds of the processor, or on a card of the clock; None if unknown."""
+    found = [
+        result["cpu_ms_per_pair"] if result["device"] == "cpu" else 1000 / result["pairs_per_second"]
+        for result in results
+        if result["failed"] is None and result["cpu_ms_per_pair"] and result["pairs_per_second"]
+    ]
+    return float(np.median(found)) if found else None

@@ -1,0 +1,171 @@
+"""Tune every objective, train the final seeds under each budget, and report."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medistill import __version__
+from medistill.atomic import write_atomically
+from medistill.compare.budget import BUDGETS, TITLES, Cost
+from medistill.compare.cell import Cell, read_result
+from medistill.compare.comparison import Comparison, claim_settings
+from medistill.compare.entrant import make_entrants, read_settings
+from medistill.compare.memory import at_equal_memory
+from medistill.compare.notes import notes
+from medistill.compare.page import page
+from medistill.compare.pool import Pool
+from medistill.compare.results import Results, cost_of_pair, standings
+from medistill.compare.seeds import read_seeds
+from medistill.compare.tuning import Tuned, final_recipe, settle, trial_cells
+from medistill.compare.verdict import verdict
+from medistill.compare.watch import Told
+from medistill.data.corpus import Corpus, open_corpus, training_rows
+from medistill.engine.stop import stop_requests
+from medistill.errors import CallError
+from medistill.plan_report import parse_memory
+from medistill.pretrain import check_fits, claimed
+from medistill.recipe import Recipe
+
+RESULTS, PAGE, EPOCHS = "results.json", "page.html", "epochs.json"
+
+
+def make_comparison(
+    recipe: Recipe,
+    objectives: Sequence[str],
+    *,
+    settings: Path | None,
+    baseline: str,
+    seeds: int,
+    trials: int,
+    budgets: Sequence[str],
+    memory: str = "",
+) -> Comparison:
+    """From what a user gives; CallError for what cannot be."""
+    entrants = make_entrants(recipe, objectives, read_settings(settings) if settings else {})
+    return Comparison(
+        recipe=recipe,
+        entrants=entrants,
+        baseline=baseline,
+        seeds=seeds,
+        trials=trials,
+        budgets=tuple(budgets),
+        memory=parse_memory(memory) if memory else 0,
+    )
+
+
+def compare(comparison: Comparison, data: Path, out: Path, *, jobs: int, told: Told) -> Results:
+    """Run what is missing of the comparison in `out`; writes and returns results.json, and page.html."""
+    if jobs < 1:
+        raise CallError(f"--jobs is {jobs}; at least 1 is needed")
+    corpus = open_corpus(data)
+    _check_corpus(comparison, corpus)
+    claim_settings(comparison, corpus.card["sha256"], out)
+    with claimed(out), stop_requests() as stopping:
+        comparison = at_equal_memory(comparison, out)
+        pool = Pool(out, data, jobs, stopping, lambda shares: told("tuning", shares))
+        trials = trial_cells(comparison)
+        pool.run(trials)
+        tuned = settle(comparison, trials, out)
+        finals: dict[str, dict[str, list[Cell] | str]] = {}
+        for budget in (name for name in BUDGETS if name in comparison.budgets):
+            known = [
+                *trials,
+                *(cell for cells in finals.get("samples", {}).values() for cell in _cells(cells)),
+            ]
+            epochs = settle_epochs(comparison, budget, known, out)
+            finals[budget] = final_cells(comparison, tuned, epochs["epochs"])
+            title = TITLES[budget]
+            pool.told = lambda shares, title=title: told(title, shares)
+            by_seed = zip(*(_cells(cells) for cells in finals[budget].values() if _cells(cells)), strict=True)
+            pool.run([cell for same_seed in by_seed for cell in same_seed])
+        results = gather(comparison, corpus.card, tuned, finals, out)
+        write_atomically(out / RESULTS, json.dumps(results, indent=1, allow_nan=False) + "\n")
+        write_atomically(out / PAGE, page(results))
+    return results
+
+
+def final_cells(
+    comparison: Comparison, tuned: Tuned, epochs: Mapping[str, int | None]
+) -> dict[str, list[Cell] | str]:
+    """By label: a cell a seed, or the reason why there can be none."""
+    cells: dict[str, list[Cell] | str] = {}
+    for entrant in comparison.entrants:
+        recipe, length = final_recipe(entrant, tuned), epochs[entrant.label]
+        if recipe is None:
+            reasons = dict.fromkeys(trial["failed"] for trial in tuned[entrant.label]["trials"])
+            cells[entrant.label] = f"every tuning trial failed: {'; '.join(reasons)}"
+        elif length is None:
+            cells[entrant.label] = (
+                "its speed or the baseline's is not known, since no cell of it came to an end"
+            )
+        else:
+            seeded = (dataclasses.replace(recipe, epochs=length, seed=s) for s in range(comparison.seeds))
+            cells[entrant.label] = [Cell(label=entrant.label, recipe=one) for one in seeded]
+    return cells
+
+
+def settle_epochs(comparison: Comparison, budget: str, known: Sequence[Cell], out: Path) -> dict[str, Any]:
+    """Epochs by label under a budget, from the cost of a pair in the cells so far; written once."""
+    path = out / EPOCHS
+    settled: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    if budget not in settled:
+        costs = {entrant.label: _cost(entrant.label, known, out) for entrant in comparison.entrants}
+        base = costs[comparison.baseline]
+        lengths = {
+            label: BUDGETS[budget](comparison.recipe.epochs, cost, base) for label, cost in costs.items()
+        }
+        settled[budget] = {"epochs": lengths, "cost_of_pair_ms": costs}
+        write_atomically(path, json.dumps(settled, indent=1, allow_nan=False) + "\n")
+    return settled[budget]
+
+
+def gather(
+    comparison: Comparison,
+    card: Mapping[str, Any],
+    tuned: Tuned,
+    finals: dict[str, dict[str, list[Cell] | str]],
+    out: Path,
+) -> Results:
+    """Everything results.json holds, from the cells on disk."""
+    epochs: dict[str, Any] = json.loads((out / EPOCHS).read_text())
+    budgets: dict[str, Any] = {}
+    for budget, by_label in finals.items():
+        seeds = {
+            label: cells if isinstance(cells, str) else read_seeds(cells, out)
+            for label, cells in by_label.items()
+        }
+        budgets[budget] = {
+            label: {"epochs": epochs[budget]["epochs"][label], **standing}
+            for label, standing in standings(comparison, seeds).items()
+        }
+    corpus = {"source": card.get("source", ""), "splits": card["splits"]}
+    results = {
+        "verdict": verdict(comparison, budgets),
+        "medistill": __version__,
+        "settings": comparison.settings(card["sha256"]),
+        "corpus": corpus,
+        "tuning": tuned,
+        "cost_of_pair_ms": epochs[list(finals)[-1]]["cost_of_pair_ms"],
+        "budgets": budgets,
+    }
+    return {**results, "notes": notes(results)}
+
+
+def _check_corpus(comparison: Comparison, corpus: Corpus) -> None:
+    """What would make every cell fail is said before the first one."""
+    rows, validation = training_rows(corpus)
+    for entrant in comparison.entrants:
+        check_fits(entrant.recipe, rows, validation)
+    if "test" not in corpus.splits or not len(corpus.split("test")):
+        raise CallError("the corpus has no test split to compare on; prepare it with a larger --test")
+
+
+def _cells(cells: list[Cell] | str) -> list[Cell]:
+    return [] if isinstance(cells, str) else cells
+
+
+def _cost(label: str, cells: Sequence[Cell], out: Path) -> Cost | None:
+    results = [read_result(cell, out) for cell in cells if cell.label == label]
+    return cost_of_pair([result for result in results if result])

@@ -1,0 +1,98 @@
+"""Who is ahead of whom, said plainly."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from medistill.compare.budget import TITLES
+from medistill.compare.comparison import Comparison
+from medistill.compare.results import Estimate
+
+JUDGED = {
+    "retrieval/i2t_r@10_unique": "recall@10 on unique reports",
+    "few_shot/auroc_macro@16": "16-shot AUROC",
+}
+"""The figures the verdict is about."""
+_WIDTH = 1e-9
+
+
+def verdict(comparison: Comparison, budgets: Mapping[str, Any]) -> list[str]:
+    """One sentence a budget and rival of the baseline."""
+    rivals = [entrant.label for entrant in comparison.entrants if entrant.label != comparison.baseline]
+    if not rivals:
+        return [f"{comparison.baseline} was run alone, so nothing is compared."]
+    return [
+        f"At {TITLES[budget]}, {sentence(rival, comparison.baseline, by_label)}"
+        for budget, by_label in budgets.items()
+        for rival in rivals
+    ]
+
+
+def sentence(rival: str, baseline: str, by_label: Mapping[str, Any]) -> str:
+    """How a rival stands to the baseline under one budget."""
+    for label in (baseline, rival):
+        if by_label[label]["failed"]:
+            return f"{label} failed ({failed(by_label[label])}): {rival} and {baseline} are not compared."
+    found = {what: by_label[rival]["differences"].get(name) for name, what in JUDGED.items()}
+    known = {what: entry for what, entry in found.items() if entry and entry["value"] is not None}
+    if not known:
+        return f"neither figure of the verdict is defined on this corpus for {rival} and {baseline}."
+    if all(entry["n_seeds"] < 2 for entry in known.values()):
+        differences = " and ".join(f"{signed(entry)} points of {what}" for what, entry in known.items())
+        return f"nothing is decided between {rival} and {baseline}: one seed each ({differences})."
+    if all(settled(entry) == 0 for entry in known.values()):
+        differences = ", ".join(f"{what} {signed(e)} points, {interval(e)}" for what, e in known.items())
+        return f"nothing is decided between {rival} and {baseline}: {differences}."
+    sides = ((1, f"ahead of {baseline} by "), (-1, f"behind {baseline} by "), (0, "not told apart in "))
+    clauses = [
+        opening + " and ".join(said)
+        for side, opening in sides
+        if (said := [_clause(what, entry) for what, entry in known.items() if settled(entry) == side])
+    ]
+    return f"{rival} is {' and '.join(clauses)}."
+
+
+def settled(entry: Estimate) -> int:
+    """1 or -1 if the interval over seeds lies on that side of zero, else 0.
+
+    Seeds that all differ by the same few cases show no spread to judge by: that settles nothing.
+    """
+    if entry["low"] is None or entry["high"] - entry["low"] < _WIDTH:
+        return 0
+    return 1 if entry["low"] > 0 else -1 if entry["high"] < 0 else 0
+
+
+def holds_for_patients(entry: Estimate) -> bool:
+    """Whether the interval over patients excludes zero too."""
+    low, high = entry["patient_low"], entry["patient_high"]
+    return low is not None and (low > 0 or high < 0)
+
+
+def failed(standing: Mapping[str, Any]) -> str:
+    """2 of 5 seeds: why."""
+    about = standing["failed"]
+    seeds = f"{len(about['seeds'])} of {about['of']} seeds" if about["of"] else "no seed was run"
+    return f"{seeds}: {'; '.join(about['reasons'])}"
+
+
+def signed(entry: Estimate) -> str:
+    """A difference in points, with its sign."""
+    return f"{100 * entry['value']:+.1f}"
+
+
+def interval(entry: Estimate) -> str:
+    """An interval in points."""
+    if entry["low"] is None:
+        return "no interval"
+    low, high = 100 * entry["low"], 100 * entry["high"]
+    return f"95 % interval over {entry['n_seeds']} seeds {low:+.1f} to {high:+.1f}"
+
+
+def _clause(what: str, entry: Estimate) -> str:
+    """One figure; a lead over seeds that other patients might not bear out says so."""
+    if not settled(entry):
+        return f"{what} ({signed(entry)} points, {interval(entry)})"
+    low, high = entry["patient_low"], entry["patient_high"]
+    doubt = ""
+    if not holds_for_patients(entry) and low is not None:
+        doubt = f"; but over patients {100 * low:+.1f} to {100 * high:+.1f}, so other patients may differ"
+    return f"{abs(100 * entry['value']):.1f} points of {what} ({interval(entry)}{doubt})"

@@ -1,0 +1,274 @@
+"""A tree of DICOM files joined with reports, as a source."""
+
+import datetime
+import functools
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+from medistill.data.dicom import Frames, dicom_images
+from medistill.data.dicom_file import require_pydicom
+from medistill.data.dicom_header import DicomHeader
+from medistill.data.image import MAX_PIXELS, Depth, stored_grey
+from medistill.data.report import TextChoice
+from medistill.data.rule_labels import FINDINGS
+from medistill.data.sources.dicom_tree import Found, chosen, scanned
+from medistill.data.sources.draft import Draft, ImageFile, Progress, Reading, check_image_options, finished
+from medistill.data.sources.free_text import understood
+from medistill.data.sources.reports import (
+    Join,
+    Report,
+    ReportColumns,
+    Reports,
+    keys_of,
+    open_reports,
+    winners,
+)
+from medistill.data.study import Reject, Study
+from medistill.errors import CallError, MedistillError
+
+_NO_PATH = ("path", "reports")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomSource:
+    """A tree of DICOM files, whatever their names, with reports in a CSV file or as text files.
+
+    All images a report is about are one study; the patient is told by id and issuer. Structured reports,
+    presentation states and the like, images FOR PROCESSING and repeated images are set aside and counted.
+    """
+
+    name: ClassVar[str] = "dicom"
+
+    path: Path
+    """The folder that holds the DICOM files."""
+    reports: Path | None = None
+    """CSV file with a row per report, or a folder of text files named by the key; required."""
+    join: Join = "accession"
+    """What reports and images have in common: accession number, study instance UID, or file name."""
+    key: str | None = None
+    """Column of the key; by default `accession`, `study_uid` or `file`. It may name several, as A1;A2."""
+    text: tuple[str, ...] = ("text",)
+    """Column of the text to train on; several are joined as sentences."""
+    status: str | None = None
+    """Column that says which version is final; without one, the last version of a report is taken."""
+    findings: str | None = None
+    """Column of the report's findings section."""
+    impression: str | None = None
+    """Column of the report's impression section."""
+    sections: TextChoice | None = None
+    """The text is a whole report: train on these sections of it, and keep findings and impression apart."""
+    rule_labels: bool = False
+    """Label common findings by rules from the report, which is to be in English (docs/reports.md)."""
+    patient_is_study: bool = False
+    """Take every study as a patient of its own where the headers hold no patient ids."""
+    for_processing: bool = False
+    """Take images FOR PROCESSING too, if no processed version of them is there."""
+    frames: Frames = "middle"
+    """Of an image of several frames: its middle one, all, or one by its number from 1."""
+    window: str | None = None
+    """Explanation of the window to take, as in the header; by default the first."""
+    size: int | None = None
+    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
+    depth: Depth = 8
+    """Bits of grey to store; 16 keeps more than 8 where the file has them, as PNG."""
+    max_pixels: int = MAX_PIXELS
+    """Refuse images of more pixels than this."""
+
+    def made_with(self) -> dict[str, Any]:
+        options = {
+            option.name: getattr(self, option.name) for option in fields(self) if option.name not in _NO_PATH
+        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+
+    def open(self) -> Reading:
+        return self.scan(0)
+
+    def scan(self, workers: int, on_progress: Progress | None = None) -> Reading:
+        """`open`, with headers read in processes of their own."""
+        check_image_options(self.size, self.max_pixels)
+        if isinstance(self.frames, int) and self.frames < 1:
+            raise CallError(f"--frames is {self.frames}; frames are counted from 1")
+        if not self.path.is_dir():
+            raise CallError(f"no such folder: {self.path}")
+        if self.reports is None:
+            raise CallError("no reports: name a CSV file, or a folder of text files, with --reports")
+        require_pydicom()
+        columns = ReportColumns(
+            key=self.key,
+            text=self.text,
+            status=self.status,
+            findings=self.findings,
+            impression=self.impression,
+        )
+        reports = open_reports(self.reports, self.join, columns)
+        told = functools.partial(on_progress, "reading headers") if on_progress else None
+        items = scanned(self.path, without=self.reports, workers=workers, on_progress=told)
+        files, aside = chosen(items, for_processing=self.for_processing)
+        if not files:
+            raise CallError(_nothing_in(self.path, aside))
+        plan = _planned(files, winners(reports), self.join)
+        store = functools.partial(
+            _frames_stored,
+            size=self.size,
+            depth=self.depth,
+            max_pixels=self.max_pixels,
+            frames=self.frames,
+            window=self.window,
+            for_processing=self.for_processing,
+        )
+        return Reading(
+            units=self._units(reports, plan, files, aside),
+            work=functools.partial(finished, store=store),
+            findings=FINDINGS if self.rule_labels else (),
+            expected=len(aside) + len(plan) + len(files) - sum(map(len, plan.values())),
+            notes={"join": _counts(plan, files, self.join)},
+        )
+
+    def _units(
+        self, reports: Reports, plan: dict[int, list[Found]], files: list[Found], aside: list[Reject]
+    ) -> Iterator[Draft | Reject]:
+        yield from aside
+        for report in reports:
+            yield from self._of_report(report, plan)
+        matched = {file.row for group in plan.values() for file in group}
+        for file in files:
+            if file.row not in matched:
+                yield Reject(row=file.row, reason="no report goes with the image", path=file.name)
+
+    def _of_report(self, report: Report, plan: dict[int, list[Found]]) -> Iterator[Draft | Reject]:
+        if reason := _unused(report, plan):
+            yield Reject(row=report.row, reason=reason, path=";".join(report.keys), skipped=True)
+            return
+        files = plan[report.row]
+        people = {identity(file.header, self.patient_is_study).patient_id for file in files}
+        if len(people) > 1 or "" in people:
+            reason = "no patient id" if "" in people else "one report for images of several patients"
+            yield from (Reject(row=file.row, reason=reason, path=file.name) for file in files)
+            return
+        try:
+            yield self._draft(report, files)
+        except MedistillError as error:
+            yield Reject(row=report.row, reason=str(error), path=";".join(report.keys))
+
+    def _draft(self, report: Report, files: list[Found]) -> Draft:
+        headers = [file.header for file in files]
+        who = identity(headers[0], self.patient_is_study)
+        study = Study(
+            study_id=who.study_id,
+            patient_id=who.patient_id,
+            images=(),
+            text=report.text,
+            findings=report.findings,
+            impression=report.impression,
+            sex=next((header.sex for header in headers if header.sex), None),
+            age=next((header.age for header in headers if header.age is not None), None),
+            date=who.date,
+            source=self.name,
+        )
+        images = (
+            ImageFile(row=file.row, path=self.path / file.name, name=file.name, view=file.header.view)
+            for file in files
+        )
+        return Draft(study=understood(study, self.sections, self.rule_labels), files=tuple(images))
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What says who and when; empty where the header does not say."""
+
+    study_id: str
+    patient_id: str
+    date: datetime.date | None
+
+
+def identity(header: DicomHeader, patient_is_study: bool) -> Identity:
+    """The one place where identifiers of a header become those of a corpus."""
+    study = header.study_uid or header.accession or header.sop_uid
+    # A backslash cannot be part of either: no two people share "issuer\\id".
+    patient = f"{header.issuer}\\{header.patient_id}" if header.issuer else header.patient_id
+    who = study if patient_is_study else patient if header.patient_id else ""
+    return Identity(study, who, header.date)
+
+
+def _planned(files: list[Found], rows: dict[int, list[str]], join: Join) -> dict[int, list[Found]]:
+    """For each row that is used, its images in order; an image goes with the first row that names it."""
+    by_key: dict[str, list[Found]] = defaultdict(list)
+    for file in files:
+        for key in _keys(file, join):
+            by_key[key].append(file)
+    taken: set[int] = set()
+    plan: dict[int, list[Found]] = {}
+    for row, keys in rows.items():
+        group = {file.row: file for key in keys for file in by_key.get(key, ()) if file.row not in taken}
+        taken |= group.keys()
+        plan[row] = [group[number] for number in sorted(group)]
+    return plan
+
+
+def _keys(file: Found, join: Join) -> set[str]:
+    if join == "accession":
+        return set(keys_of(file.header.accession, join))
+    if join == "study":
+        return {file.header.study_uid} - {""}
+    path = PurePosixPath(file.name)
+    return {file.name, path.name, path.stem, path.with_suffix("").as_posix()}
+
+
+def _unused(report: Report, plan: dict[int, list[Found]]) -> str | None:
+    if report.fault:
+        return report.fault
+    if not report.keys:
+        return "report without a key"
+    if not report.text:
+        return "empty text"
+    if report.row not in plan:
+        return "report of which a later or final version is taken"
+    return None if plan[report.row] else "no image goes with the report"
+
+
+def _counts(plan: dict[int, list[Found]], files: list[Found], join: Join) -> dict[str, Any]:
+    """The join in figures, for the card; which file or report each was is in the list of rejects."""
+    groups = [group for group in plan.values() if group]
+    matched = [file.header for group in groups for file in group]
+    views = Counter(header.view for header in matched)
+    return {
+        "by": join,
+        "matched_studies": len(groups),
+        "matched_images": len(matched),
+        "images_without_report": len(files) - len(matched),
+        "reports_without_image": len(plan) - len(groups),
+        "reports_of_several_keys": sum(len({header.accession for header in _headers(g)}) > 1 for g in groups),
+        "images_without_view": views[None],
+        "images_with_burned_in_annotation": sum(header.burned_in is True for header in matched),
+        "images_with_warnings": sum(header.warnings > 0 for header in matched),
+    }
+
+
+def _headers(group: list[Found]) -> list[DicomHeader]:
+    return [file.header for file in group]
+
+
+def _frames_stored(
+    data: bytes,
+    *,
+    size: int | None,
+    depth: Depth,
+    max_pixels: int,
+    frames: Frames,
+    window: str | None,
+    for_processing: bool,
+) -> tuple[bytes, ...]:
+    images = dicom_images(
+        data, max_pixels=max_pixels, frames=frames, window=window, for_processing=for_processing
+    )
+    return tuple(stored_grey(image.grey, size=size, depth=depth) for image in images)
+
+
+def _nothing_in(root: Path, aside: list[Reject]) -> str:
+    if not aside:
+        return f"no files in {root}"
+    reason, count = Counter(reject.reason for reject in aside).most_common(1)[0]
+    return f"no DICOM image to take in {root}: of {len(aside):,} files {count:,} are set aside: {reason}"

@@ -1,0 +1,172 @@
+"""The Indiana University chest radiographs (Open-i) as a source.
+
+Layout read: https://openi.nlm.nih.gov/faq, NLMCXR_reports.tgz (`ecgen-radiology/1.xml`, ...) and
+NLMCXR_png.tgz (`CXR1_1_IM-0001-3001.png`, ..., one folder); Demner-Fushman et al., JAMIA 2016.
+"""
+
+import os
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from medistill.data.cleaning import clean
+from medistill.data.image import MAX_PIXELS
+from medistill.data.openi_report import LARGEST, OpeniReport, parse_report, read_report
+from medistill.data.report import Sections, TextChoice, training_text
+from medistill.data.rule_labels import FINDINGS, label_sections
+from medistill.data.sources.cells import has_words
+from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.study import Reject, Study
+from medistill.errors import CallError, MedistillError
+
+__all__ = ["OpeniReport", "OpeniSource", "cleaned_sections", "parse_report", "read_report", "reports_in"]
+
+ARCHIVE = "NLMCXR_reports.tgz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeniSource:
+    """The Indiana University collection: its PNG images and XML reports anywhere below one folder.
+
+    The reports may stay in NLMCXR_reports.tgz. A report is a study and a patient of its own: the collection
+    has one report of each patient. Views are left empty, since it does not say which image is which. The
+    labels are read from the reports by rules (docs/reports.md); there is no official split.
+    """
+
+    name: ClassVar[str] = "openi"
+
+    path: Path
+    """The folder with the PNG files, and the XML files or NLMCXR_reports.tgz."""
+    text: TextChoice = "findings+impression"
+    """What to train on; a report without it is set aside."""
+    size: int | None = None
+    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
+    max_pixels: int = MAX_PIXELS
+    """Refuse images of more pixels than this."""
+
+    def made_with(self) -> dict[str, Any]:
+        return {"text": self.text, "size": self.size, "max_pixels": self.max_pixels}
+
+    def open(self) -> Reading:
+        if not self.path.is_dir():
+            raise CallError(f"no such folder: {self.path}")
+        found = _files(self.path)
+        if not found.images:
+            raise CallError(f"no PNG files in {self.path}: unpack NLMCXR_png.tgz there")
+        if not found.reports and found.archive is None:
+            raise CallError(f"no XML files in {self.path}: put {ARCHIVE} there, packed or not")
+        return Reading(
+            units=self._units(found),
+            work=image_work(self.size, self.max_pixels),
+            findings=FINDINGS,
+            expected=len(found.reports) or None,
+        )
+
+    def _units(self, found: "_Files") -> Iterator[Draft | Reject]:
+        """Reports in the order of their names, then the images that no report names."""
+        left, number = dict(found.images), 0
+        for number, (name, item) in enumerate(_reports(found), start=1):
+            if isinstance(item, OpeniReport):
+                yield self._unit(number, name, item, found)
+                for image in item.images:
+                    left.pop(image, None)
+            else:
+                yield Reject(row=number, reason=str(item), path=name)
+        for row, path in enumerate(left.values(), start=number + 1):
+            yield Reject(row=row, reason="no report names the image", path=path.name)
+
+    def _unit(self, number: int, name: str, report: OpeniReport, found: "_Files") -> Draft | Reject:
+        sections = cleaned_sections(report)
+        text = training_text(sections, self.text)
+        if not text:
+            return Reject(row=number, reason="empty text", path=name)
+        if not report.images:
+            return Reject(row=number, reason="report names no image", path=name)
+        study = Study(
+            study_id=report.uid,
+            patient_id=report.uid,
+            images=(),
+            text=text,
+            findings=sections.findings or None,
+            impression=sections.impression or None,
+            labels=label_sections(sections),
+            source=self.name,
+        )
+        files = [(image, found.images.get(image, self.path / f"{image}.png")) for image in report.images]
+        return Draft(
+            study=study,
+            files=tuple(ImageFile(row=number, path=path, name=f"{image}.png") for image, path in files),
+        )
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where the files of the collection are: images by id, reports by name."""
+
+    images: dict[str, Path]
+    reports: dict[str, Path]
+    archive: Path | None
+
+
+def reports_in(archive: Path) -> Iterator[tuple[str, OpeniReport | MedistillError]]:
+    """Names and reports of NLMCXR_reports.tgz, not unpacked; an error in place of one that cannot be read."""
+    try:
+        with tarfile.open(archive) as files:
+            for member in files:
+                if member.isfile() and member.name.lower().endswith(".xml"):
+                    # One byte more than is accepted, so that a member of any size is refused and not read.
+                    file = files.extractfile(member)
+                    data = file.read(LARGEST + 1) if file else b""
+                    yield Path(member.name).name, _parsed(data)
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise MedistillError(f"{archive} is broken or cut short: fetch it again") from error
+
+
+def cleaned_sections(report: OpeniReport) -> Sections:
+    """What the report says as `read_sections` would give it: without marks of de-identification."""
+    return Sections(
+        findings=_cleaned(report.findings),
+        impression=_cleaned(report.impression),
+        indication=_cleaned(report.indication),
+        comparison=_cleaned(report.comparison),
+    )
+
+
+def _reports(found: _Files) -> Iterator[tuple[str, OpeniReport | MedistillError]]:
+    if not found.reports and found.archive is not None:
+        yield from reports_in(found.archive)
+    for name, path in sorted(found.reports.items()):
+        try:
+            yield name, read_report(path)
+        except MedistillError as error:
+            yield name, error
+
+
+def _parsed(data: bytes) -> OpeniReport | MedistillError:
+    try:
+        return parse_report(data)
+    except MedistillError as error:
+        return error
+
+
+def _files(root: Path) -> _Files:
+    images, reports, archive = dict[str, Path](), dict[str, Path](), None
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in names if not name.startswith(".")):
+            path = Path(folder) / name
+            if path.suffix.lower() == ".png":
+                images.setdefault(path.stem, path)
+            elif path.suffix.lower() == ".xml":
+                reports.setdefault(name, path)
+            elif name == ARCHIVE:
+                archive = archive or path
+    return _Files(images, reports, archive)
+
+
+def _cleaned(text: str) -> str:
+    cleaned = clean(text)
+    return cleaned if has_words(cleaned) else ""

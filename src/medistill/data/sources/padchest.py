@@ -1,0 +1,128 @@
+"""PadChest as a source: images, labels and Spanish reports.
+
+The layout was read from the publishers' README that describes each column (a copy of
+auriml/Rx-thorax-automatic-captioning), from mlmed/torchxrayvision (`datasets.py`: PC_Dataset), and public
+scripts that read the table: images below their ImageDir or in one folder, MethodLabel Physician or RNN_model.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from medistill.data.image import MAX_PIXELS
+from medistill.data.sources.cells import has_words, is_missing, sex_name, view_name
+from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.published import first_file, published_table
+from medistill.data.sources.table import Row, Table
+from medistill.data.study import Reject, Study
+from medistill.errors import CallError
+
+_TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
+_IDS = ("ImageID", "StudyID", "PatientID")
+_COLUMNS = (
+    *_IDS,
+    "ImageDir",
+    "StudyDate_DICOM",
+    "PatientBirth",
+    "PatientSex_DICOM",
+    "Projection",
+    "Report",
+    "MethodLabel",
+    "Labels",
+)
+_BY_HAND = "Physician"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PadchestSource:
+    """PadChest: 160,868 radiographs with Spanish reports, whose words the publishers cut to their stems, and
+    labels. The folder holds PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv, unpacked, and the images as
+    ImageDir/ImageID, in images/ or right there. Patients are split by hash: there is no official split. Only
+    what a physician labeled, about a quarter, has labels; a label that the physician did not give is absent.
+    """
+
+    name: ClassVar[str] = "padchest"
+
+    path: Path
+    """The folder that holds PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv, unpacked, and the
+    images."""
+    size: int | None = None
+    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
+    max_pixels: int = MAX_PIXELS
+    """Refuse images of more pixels than this."""
+
+    def made_with(self) -> dict[str, Any]:
+        return {"split": "hash", "size": self.size, "max_pixels": self.max_pixels}
+
+    def open(self) -> Reading:
+        table = published_table(self.path, (_TABLE,), _COLUMNS)
+        rows = (row for row in table.rows() if row.fault is None)
+        findings = tuple(sorted({label for row in rows for label in _labels(row, table) or ()}))
+        return Reading(
+            units=self._units(table, findings),
+            work=image_work(self.size, self.max_pixels),
+            findings=findings,
+            expected=table.length,
+        )
+
+    def _units(self, table: Table, findings: tuple[str, ...]) -> Iterator[Draft | Reject]:
+        for row in table.rows():
+            name = row.cells.get("ImageID", "").strip()
+            fault = row.fault or _fault(row)
+            yield (
+                Reject(row=row.number, reason=fault, path=name)
+                if fault
+                else self._draft(row, name, _labels(row, table), findings)
+            )
+
+    def _draft(self, row: Row, name: str, present: set[str] | None, findings: tuple[str, ...]) -> Draft:
+        study = Study(
+            study_id=row.cells["StudyID"].strip(),
+            patient_id=row.cells["PatientID"].strip(),
+            images=(),
+            text=row.cells["Report"].strip(),
+            labels={} if present is None else {finding: int(finding in present) for finding in findings},
+            sex=sex_name(row.cells["PatientSex_DICOM"]),
+            age=_age(row),
+            source=self.name,
+        )
+        folders = (self.path / row.cells["ImageDir"].strip(), self.path / "images", self.path)
+        file = ImageFile(
+            row=row.number,
+            path=first_file([folder / name for folder in folders]),
+            name=name,
+            view=view_name(row.cells["Projection"].replace("_", " ")),
+        )
+        return Draft(study=study, files=(file,))
+
+
+def _fault(row: Row) -> str | None:
+    missing = [column for column in _IDS if is_missing(row.cells[column])]
+    if missing:
+        return f"no {missing[0]}"
+    return None if has_words(row.cells["Report"]) else "empty text"
+
+
+def _labels(row: Row, table: Table) -> set[str] | None:
+    """What a physician found; None if it was a network, or if the cell is empty."""
+    cell = row.cells["Labels"].strip()
+    if row.cells["MethodLabel"].strip() != _BY_HAND or is_missing(cell):
+        return None
+    try:
+        listed = ast.literal_eval(cell)
+        return {label.strip().lower() for label in listed} - {""}
+    except (ValueError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError):
+        raise CallError(
+            f"column `Labels` of {table.path.name}, row {row.number}: not a list such as ['normal']"
+        ) from None
+
+
+def _age(row: Row) -> float | None:
+    """Whole years, from the year of the study and that of birth."""
+    try:
+        age = float(row.cells["StudyDate_DICOM"].strip()[:4]) - float(row.cells["PatientBirth"])
+    except ValueError:
+        return None
+    return age if 0 <= age <= 120 else None

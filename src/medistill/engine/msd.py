@@ -1,0 +1,151 @@
+"""Momentum self-distillation, and momentum contrast as its plain relative."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
+from torch import Tensor, nn
+
+from medistill.data.loader import Window
+from medistill.engine.gather import gathered_embeddings, ranks
+from medistill.engine.keys import KeyQueue, Keys, joined
+from medistill.engine.method import Method, chunk_rows
+from medistill.model.dual import DualEncoder, Embeddings
+from medistill.model.teacher import half_life, update_teacher
+from medistill.objective import distilled_contrast, soft_targets, symmetric_contrast
+
+
+class MsdSettings(NamedTuple):
+    """What changes as an `Msd` run goes on."""
+
+    alpha: float
+    """Share of the teacher's similarities in the targets."""
+    momentum: float
+    """What the teacher keeps of itself at an optimizer step."""
+    queue_in_use: bool
+
+
+class Msd(Method):
+    """Queries against the teacher's keys of the whole window, over all ranks."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        teacher: DualEncoder,
+        *,
+        schedule: Callable[[float, float], MsdSettings],
+        live_share: float,
+        teacher_chunk: int = 4,
+        queue: KeyQueue | None = None,
+        deliver_teacher: bool = True,
+    ):
+        self.fabric, self.teacher, self.schedule = fabric, teacher, schedule
+        self.live_share, self.teacher_chunk = live_share, teacher_chunk
+        self.queue, self.deliver_teacher = queue, deliver_teacher
+        self.settings = schedule(0.0, 0.0)
+
+    def set_schedule(self, progress: float, epoch: float) -> None:
+        """Alpha, momentum and the use of the queue."""
+        self.settings = self.schedule(progress, epoch)
+
+    def open_window(self, student: _FabricModule, window: Window, micro: int) -> None:
+        """Keys and the teacher's scale, which then stay fixed."""
+        self._encode(window, self.teacher_chunk * micro)
+
+    @torch.no_grad()
+    def _encode(self, window: Window, chunk: int) -> None:
+        with self.fabric.autocast():
+            chunks = [
+                _keys(self.teacher, window.part(rows, self.fabric.device))
+                for rows in chunk_rows(len(window), chunk)
+            ]
+        self.own = Keys(*(torch.cat(x) for x in zip(*chunks, strict=True)))
+        self.window_keys = self.own.gathered()
+        self.teacher_scale = self.teacher.log_scale.exp()
+        older = self.queue.keys if self.queue and self.settings.queue_in_use else None
+        self.keys = joined(self.window_keys, older) if older is not None else self.window_keys
+
+    def loss(self, query: Embeddings, part: Window, rows: slice) -> Float[Tensor, ""]:
+        """(1 - w) * queries against the window's keys + w * against the micro-batch's own live embeddings."""
+        own, soft = self.own[rows], {"teacher_scale": self.teacher_scale, "alpha": self.settings.alpha}
+        positive = self.keys.positives(own)
+        distilled = partial(distilled_contrast, positive=positive, scale=query.scale, **soft)
+        forth = distilled(query.image, self.keys.text, own.image)
+        loss = (forth + distilled(query.text, self.keys.image, own.text)) / 2
+        return torch.lerp(loss, self._live(query, own, rows), self.live_share) if self.live_share else loss
+
+    def _live(self, query: Embeddings, own: Keys, rows: slice) -> Float[Tensor, ""]:
+        """The same within the micro-batch of all ranks, against embeddings that receive a gradient too."""
+        live = gathered_embeddings(query)
+        around = self.window_keys[rows_of_all_ranks(rows, len(self.own)).to(own.study.device)]
+        soft = partial(
+            soft_targets,
+            positive=around.positives(own),
+            teacher_scale=self.teacher_scale,
+            alpha=self.settings.alpha,
+        )
+        targets = soft(own.image, around.text), soft(own.text, around.image)
+        return symmetric_contrast(query.image, query.text, live.image, live.text, *targets, scale=query.scale)
+
+    def after_step(self, student: nn.Module) -> None:
+        """Move the teacher towards the student."""
+        update_teacher(self.teacher, student, self.settings.momentum)
+
+    def close_window(self) -> None:
+        """Let the queue have the window's keys."""
+        if self.queue:
+            self.queue.push(self.window_keys)
+
+    def delivered(self, student: DualEncoder) -> DualEncoder:
+        """The teacher, unless the recipe says otherwise."""
+        return self.teacher if self.deliver_teacher else student
+
+    def figures(self, pairs_per_step: int) -> dict[str, float]:
+        """Alpha, momentum, and the pairs after which half of the teacher has been replaced."""
+        alpha, momentum, _ = self.settings
+        figures = {"alpha": alpha, "momentum": momentum}
+        if momentum < 1:
+            figures["teacher_half_life_pairs"] = half_life(momentum, pairs_per_step)
+        return figures
+
+    def state_dict(self) -> dict[str, Any]:
+        """Teacher and queue."""
+        return {"teacher": self.teacher.state_dict(), "queue": self.queue.state_dict() if self.queue else {}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.teacher.load_state_dict(state["teacher"])
+        if self.queue:
+            self.queue.load_state_dict(state["queue"], self.teacher.log_scale.device)
+
+
+class Moco(Msd):
+    """MoCo (He et al. 2020) for two modalities: a micro-batch's teacher keys and the queue, hard targets."""
+
+    def open_window(self, student: _FabricModule, window: Window, micro: int) -> None:
+        """Keys are made micro-batch by micro-batch."""
+
+    def loss(self, query: Embeddings, part: Window, rows: slice) -> Float[Tensor, ""]:
+        """Queries against the keys of their own micro-batch and of those before it."""
+        self._encode(part, len(part))
+        loss = super().loss(query, part, slice(0, len(part)))
+        super().close_window()
+        return loss
+
+    def close_window(self) -> None:
+        """The queue has its keys already."""
+
+
+def rows_of_all_ranks(rows: slice, per_rank: int) -> Int[Tensor, " wb"]:
+    """Where the rows `rows` of every rank lie among the gathered keys of a window."""
+    own = torch.arange(rows.start, rows.stop)
+    return torch.cat([own + rank * per_rank for rank in range(ranks())])
+
+
+def _keys(teacher: DualEncoder, part: Window) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    image, text, *_ = teacher(*part.inputs)
+    return image, text, part.study, part.text

@@ -1,0 +1,29 @@
+"""Any model by its name: ours, transformers', open_clip's."""
+
+from pathlib import Path
+
+from medistill.model import foreign_open_clip
+from medistill.model.dual import DualEncoder
+from medistill.model.foreign import ForeignModel
+from medistill.model.saved import load
+
+
+def open_model(name: str | Path) -> DualEncoder | ForeignModel:
+    """The model of that name, in eval mode on the CPU; reads no pickle that could run code.
+
+    name    a run or model folder of ours, `hf:` before a hub name or folder of transformers, or
+            `open_clip:NAME:PRETRAINED` as open_clip spells them
+    """
+    name = str(name)
+    if name.startswith(foreign_open_clip.PREFIX):
+        return foreign_open_clip.open_open_clip(name.removeprefix(foreign_open_clip.PREFIX))
+    if name.startswith("hf:"):
+        from medistill.model.foreign_hf import open_hf
+
+        return open_hf(name.removeprefix("hf:"))
+    return load(name)
+
+
+def is_foreign(name: str | Path) -> bool:
+    """Whether the name is that of another library's model."""
+    return str(name).startswith((foreign_open_clip.PREFIX, "hf:"))

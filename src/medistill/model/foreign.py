@@ -1,0 +1,130 @@
+"""A network of another library behind the methods that evaluation asks for."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from medistill.data.image import checked_grey, grey_array
+from medistill.errors import CallError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ForeignModel:
+    """Somebody else's network with the preprocessing and the tokenizer it was trained with.
+
+    It stays on the device its network is on. Rows leave as unit vectors in float32 on the CPU.
+    """
+
+    network: nn.Module
+    image_features: Callable[[Sequence[Image.Image]], Tensor]
+    """Rows, not yet unit, for pictures of mode `mode` and any size."""
+    text_features: Callable[[Sequence[str]], Tensor]
+    scale: float
+    bias: float
+    """Added to scaled similarities by sigmoid models; 0 elsewhere."""
+    mode: str
+    """Pillow's name of what the image processor is given: RGB, or L for a network of one channel."""
+    preprocessing: Mapping[str, Any]
+    """What becomes of an image and a text on their way in, for evaluation.json."""
+    dim: int = 0
+
+    @torch.no_grad()
+    def encode_images(
+        self, images: Sequence[Image.Image | np.ndarray], *, batch_size: int = 64
+    ) -> Float[Tensor, "n d"]:
+        """Unit rows on the CPU for PIL images or 2-D uint8 arrays of any size."""
+        return self._rows(
+            lambda part: self.image_features([_picture(x, self.mode) for x in part]), images, batch_size
+        )
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> Float[Tensor, "n d"]:
+        """Unit rows on the CPU."""
+        return self._rows(self.text_features, texts, batch_size)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The network's, so that its hash can be told."""
+        return self.network.state_dict()
+
+    def _rows(
+        self, features: Callable[[Any], Tensor], items: Sequence[Any], batch_size: int
+    ) -> Float[Tensor, "n d"]:
+        if not len(items):
+            return torch.zeros(0, self.dim)
+        parts = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+        return torch.cat([F.normalize(features(part).float(), dim=1).cpu() for part in parts])
+
+
+def tried(name: str, model: ForeignModel) -> ForeignModel:
+    """The model with its width, after a blank image and a word went through it; CallError if they cannot."""
+    try:
+        image = model.encode_images([np.zeros((64, 48), np.uint8)])
+        text = model.encode_texts(["normal"])
+    except Exception as error:  # whatever an unfitting processor, tokenizer and network make of each other
+        raise CallError(
+            f"{name} cannot embed an image and a text: its image processor, tokenizer and weights do not fit "
+            f"({first_line(error)})"
+        ) from error
+    if image.shape != text.shape or not (image.isfinite().all() and text.isfinite().all()):
+        raise CallError(
+            f"{name} gives images {image.shape[1]} and texts {text.shape[1]} numbers, expected one width and "
+            "no NaN: the model is not a pair of encoders into one space"
+        )
+    return replace(model, dim=image.shape[1])
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where its weights are."""
+    return next(network.parameters()).device
+
+
+def judge_weights(
+    name: str, *, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str]
+) -> None:
+    """Note what a checkpoint holds beyond its model; CallError for weights it lacks."""
+    lacking = [*(key for key in missing if not is_computed(key)), *misshapen]
+    if lacking:
+        raise CallError(
+            f"{name} lacks {len(lacking)} weights of its model or has them in another shape "
+            f"({_some(lacking)}); they would be random: save the whole model again with its own config.json"
+        )
+    extra = sorted(unexpected)
+    old, others = [key for key in extra if is_computed(key)], [key for key in extra if not is_computed(key)]
+    if old:
+        _log.info(f"{name}: an older checkpoint; left out {_some(old)}, which the model computes by itself")
+    if others:
+        _log.warning(f"{name}: {len(others)} weights have no place in the model, left out ({_some(others)})")
+
+
+def is_computed(key: str) -> bool:
+    """Whether it names a buffer that says nothing about the model: a counter, 0, 1, 2, ..."""
+    return key.endswith(("position_ids", "token_type_ids", "num_batches_tracked"))
+
+
+def first_line(error: BaseException) -> str:
+    """What its message says first, in one line of at most 300 characters, or its type."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return said if len(said) <= 300 else f"{said[:297]}..."
+
+
+def _picture(image: Image.Image | np.ndarray, mode: str) -> Image.Image:
+    """8-bit, upright, of that mode; color stays where the network sees color."""
+    if isinstance(image, Image.Image):
+        color = image.mode == "RGB"
+        return (ImageOps.exif_transpose(image) if color else Image.fromarray(grey_array(image))).convert(mode)
+    return Image.fromarray(checked_grey(image)).convert(mode)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")

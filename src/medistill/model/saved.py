@@ -1,0 +1,90 @@
+"""A model folder: written whole or not at all, read without pickle or network."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+from tokenizers import Tokenizer
+
+from medistill.atomic import write_atomically
+from medistill.errors import CallError, MedistillError
+from medistill.model.dual import DualEncoder
+from medistill.model.encoder import (
+    ImageTower,
+    TextTower,
+    config_from_dict,
+    restore_image_tower,
+    restore_text_tower,
+)
+
+FORMAT = 1
+
+
+def save_model(model: DualEncoder, folder: Path) -> None:
+    """Write model.safetensors, config.json and tokenizer.json, each whole or not at all: all `load` needs."""
+    config = {
+        "format": FORMAT,
+        **{name: getattr(model, name) for name in ("dim", "size", "channels", "mean", "std", "max_tokens")},
+        "image": _tower_config(model.image),
+        "text": _tower_config(model.text),
+        "biased": model.bias is not None,
+    }
+    weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+    write_atomically(folder / "tokenizer.json", model.tokenizer.to_str(pretty=True))
+    write_atomically(folder / "config.json", json.dumps(config, indent=1, sort_keys=True) + "\n")
+    write_atomically(folder / "model.safetensors", weights)
+
+
+def load(path: str | Path) -> DualEncoder:
+    """The model of a run folder or model folder, in eval mode on the CPU; reads no pickle and no network."""
+    folder = _model_folder(Path(path))
+    try:
+        return _restored(folder, json.loads((folder / "config.json").read_text("utf-8")))
+    except MedistillError:
+        raise
+    except Exception as error:  # tokenizers raises bare Exception, safetensors its own
+        raise CallError(f"the model in {path} is damaged ({type(error).__name__})") from error
+
+
+def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:
+    if "format" not in config and "model_type" in config:
+        raise CallError(f"{folder} holds a model of transformers; give hf:{folder}")
+    if config.get("format") != FORMAT:
+        raise CallError(
+            f"the model in {folder} has format {config.get('format')}, this version reads {FORMAT}; "
+            "use the medistill version that wrote it"
+        )
+    model = DualEncoder(
+        restore_image_tower(**_tower_arguments(config["image"])),
+        restore_text_tower(**_tower_arguments(config["text"])),
+        Tokenizer.from_file(str(folder / "tokenizer.json")),
+        **{name: config[name] for name in ("dim", "size", "channels", "mean", "std", "max_tokens")},
+        scale=1.0,
+        bias=0.0 if config.get("biased") else None,
+    )
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.eval()
+
+
+def _model_folder(path: Path) -> Path:
+    if str(path).startswith(("open_clip:", "hf:")):
+        raise CallError(f"{path} is a model of another library: medistill.open_model loads it for evaluation")
+    for folder in (path / "model", path):
+        if (folder / "model.safetensors").is_file() and (folder / "config.json").is_file():
+            return folder
+    if (path / "open_clip_config.json").is_file():
+        raise CallError(f"{path} holds a model of open_clip; give open_clip:local-dir:{path}")
+    raise CallError(f"no model in {path}: expected model.safetensors there or in its folder `model`")
+
+
+def _tower_config(tower: ImageTower | TextTower) -> dict[str, Any]:
+    shape = {
+        k: v for k, v in tower.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")
+    }
+    return {"config": shape, "pooling": tower.pooling, "frozen_norm": tower.frozen_norm}
+
+
+def _tower_arguments(saved: Mapping[str, Any]) -> dict[str, Any]:
+    return {**saved, "config": config_from_dict(saved["config"])}

@@ -1,0 +1,140 @@
+"""A classifier from prompts alone, its probabilities fitted to labeled studies where there are some."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from medistill.data.corpus import Corpus, Rows, cut_by_patient, open_corpus
+from medistill.errors import CallError
+from medistill.evaluate.calibrate import fit_calibration
+from medistill.evaluate.embed import Studies, embed_images, embed_prompts, studies_of
+from medistill.evaluate.embedder import UnitEmbedder
+from medistill.evaluate.fingerprint import corpus_hash
+from medistill.evaluate.prompts import Prompts
+from medistill.serve.classifier import LEAST, Basis, Classifier
+from medistill.serve.embedding import Progress, counted
+
+_PLAIN = Basis(
+    calibrated=False,
+    calibration="not fitted: the model's own scale",
+    threshold_origin="0.5, not fitted",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromPrompts:
+    """Cosine to a finding's positive prompts less the cosine to its negative ones."""
+
+    prompts: Prompts
+    calibrate: Path | None = None
+    """A corpus whose validation split is labeled."""
+
+    def described(self) -> dict[str, Any]:
+        """What the classifier depends on beside the model."""
+        told: dict[str, Any] = {
+            "kind": "prompts",
+            "prompts": {
+                finding: {side: list(texts) for side, texts in sides.items()}
+                for finding, sides in self.prompts.items()
+            },
+        }
+        return told | {"calibrated_on": corpus_hash(open_corpus(self.calibrate)) if self.calibrate else None}
+
+    def make(
+        self, model: UnitEmbedder, about: dict[str, Any], on_progress: Progress | None = None
+    ) -> Classifier:
+        """The classifier for this model, of which `about` is kept; CallError if it cannot be calibrated."""
+        positive, negative = embed_prompts(model, self.prompts)
+        weight = (positive - negative).astype(np.float64)
+        count = len(weight)
+        plain = Classifier(
+            findings=tuple(self.prompts),
+            weight=weight,
+            offset=np.zeros(count),
+            slope=np.full(count, model.scale or 1.0),
+            bias=np.zeros(count),
+            threshold=np.full(count, 0.5),
+            basis=(_PLAIN,) * count,
+            made_with=self.described(),
+            model=about,
+        )
+        return calibrated(plain, model, open_corpus(self.calibrate), on_progress) if self.calibrate else plain
+
+
+def calibrated(
+    plain: Classifier, model: UnitEmbedder, corpus: Corpus, on_progress: Progress | None = None
+) -> Classifier:
+    """The classifier with probabilities and thresholds fitted to the corpus's validation studies.
+
+    A finding that has fewer than `LEAST` positive or negative patients there stays as it is.
+    """
+    rows = validation_rows(corpus)
+    studies = studies_of(rows)
+    labels = _labels(studies, corpus, plain.findings)
+    counts = [_patients(studies, column) for column in labels.T]
+    fits = np.array([min(count) >= LEAST for count in counts])
+    if not fits.any():
+        raise CallError(
+            f"no finding of the {len(counts)} asked for has {LEAST} positive and {LEAST} negative patients "
+            "in the validation split to calibrate on; the corpus labels "
+            f"{', '.join(corpus.findings) or 'none'}"
+        )
+    told = counted(on_progress, "validation images", len(studies))
+    images = embed_images(model, rows, studies.rows, told)
+    fitted = fit_calibration(plain.scores(images)[:, fits], labels[:, fits])
+    slope, bias, threshold = plain.slope.copy(), plain.bias.copy(), plain.threshold.copy()
+    slope[fits], bias[fits], threshold[fits] = fitted.slope, fitted.bias, fitted.threshold
+    basis = tuple(_basis(labels[:, f], fits[f], counts[f]) for f in range(len(fits)))
+    return replace(plain, slope=slope, bias=bias, threshold=threshold, basis=basis)
+
+
+def validation_rows(corpus: Corpus) -> Rows:
+    """The split `val`, or the patients that training holds back where there is none."""
+    if "val" in corpus.splits:
+        return corpus.split("val")
+    if "train" not in corpus.splits:
+        raise CallError(
+            f"--calibrate takes a corpus with a split val or train; it has {', '.join(corpus.splits)}"
+        )
+    return cut_by_patient(corpus.split("train"))[1]
+
+
+def _labels(studies: Studies, corpus: Corpus, findings: tuple[str, ...]) -> Float[np.ndarray, "n f"]:
+    """The labels of these findings; NaN for one the corpus does not know."""
+    labels = np.full((len(studies), len(findings)), np.nan)
+    for f, finding in enumerate(findings):
+        if finding in corpus.findings:
+            labels[:, f] = studies.labels[:, corpus.findings.index(finding)]
+    return labels
+
+
+def _patients(studies: Studies, column: Float[np.ndarray, " n"]) -> tuple[int, int]:
+    """How many patients have a study that shows the finding, and how many one that does not."""
+
+    def count(cases: Bool[np.ndarray, " n"]) -> int:
+        return len({studies.patient_ids[case] for case in np.flatnonzero(cases)})
+
+    return count(column == 1), count(column == 0)
+
+
+def _basis(column: Float[np.ndarray, " n"], fits: np.bool_, patients: tuple[int, int]) -> Basis:
+    positive, negative = int((column == 1).sum()), int((column == 0).sum())
+    if fits:
+        return Basis(
+            calibrated=True,
+            calibration="fitted on validation studies: one slope for all findings, a bias for each",
+            threshold_origin="the best F1 on the same validation studies",
+            positive=positive,
+            negative=negative,
+        )
+    return Basis(
+        calibrated=False,
+        calibration=f"not fitted: {patients[0]} positive and {patients[1]} negative patients in validation, "
+        f"needs {LEAST} of each; the model's own scale",
+        threshold_origin="0.5, not fitted",
+        positive=positive,
+        negative=negative,
+    )

@@ -1,0 +1,55 @@
+"""Two ranks give the gradient of one process on the whole window."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import tiny_model
+from tests.engine.two_ranks import MICRO, PAIRS, gradient
+
+ROOT = Path(__file__).parents[2]
+
+
+def launched(ranks: int, *command: str) -> subprocess.Popen:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*launcher, *command], cwd=ROOT, text=True, **pipes)
+
+
+def torchrun(ranks: int, *command: str) -> subprocess.CompletedProcess:
+    job = launched(ranks, *command)
+    output, error = job.communicate(timeout=300)
+    return subprocess.CompletedProcess(command, job.returncode, output, error)
+
+
+@pytest.fixture(scope="module")
+def of_two_ranks(tmp_path_factory) -> list[dict]:
+    """What each of two ranks found."""
+    out = tmp_path_factory.mktemp("ranks") / "gradients.pt"
+    done = torchrun(2, "-m", "tests.engine.two_ranks", str(out))
+    assert done.returncode == 0, done.stderr
+    return torch.load(out, weights_only=True)
+
+
+@pytest.mark.parametrize("name", MICRO)
+def test_two_ranks_give_the_gradient_of_one_process_on_the_whole_window(fabric, of_two_ranks, name):
+    whole = gradient(fabric, name, PAIRS)["gradient"]
+    for rank in of_two_ranks:
+        torch.testing.assert_close(rank[name]["gradient"], whole, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MICRO)
+def test_the_scale_is_counted_once_on_two_ranks(fabric, of_two_ranks, name):
+    """Where a loss is repeated on every rank, the gradient of the scale comes out w times too large."""
+    whole = gradient(fabric, name, PAIRS)["gradient"]["log_scale"]
+    assert float(whole.abs()) > 1e-6
+    torch.testing.assert_close(of_two_ranks[0][name]["gradient"]["log_scale"], whole, rtol=1e-10, atol=0)
+
+
+def test_teachers_are_bitwise_equal_on_all_ranks(of_two_ranks):
+    first, second = (rank["teacher"] for rank in of_two_ranks)
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+    assert not torch.equal(first["image_projection.weight"], tiny_model().image_projection.weight)
