@@ -1,0 +1,61 @@
+// Where a phrase points in the radiograph: its heat map, drawn and said.
+
+import { Latest } from "./ask.js";
+import { byId } from "./element.js";
+import { heatPicture } from "./heat.js";
+import { say } from "./notices.js";
+
+export class Pointing {
+  #viewer;
+  #study = null;
+  #asking = new Latest(byId("heat-form"));
+
+  constructor(viewer) {
+    this.#viewer = viewer;
+    byId("heat-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.show(byId("phrase").value);
+    });
+    byId("heat-off").addEventListener("click", () => {
+      this.#hide();
+      byId("phrase").focus();
+    });
+    byId("opacity").addEventListener("input", () => {
+      const percent = Number(byId("opacity").value);
+      byId("opacity").setAttribute("aria-valuetext", `${percent} percent`);
+      viewer.setOpacity(percent / 100);
+    });
+  }
+
+  setStudy(study) {
+    this.#study = study;
+    this.#hide();
+  }
+
+  show(phrase) {
+    const text = phrase.trim();
+    if (!text || !this.#study) return;
+    byId("phrase").value = text;
+    say(`Looking for ${text} in the picture.`);
+    this.#asking.run(
+      (signal) => this.#study.ask("v1/heatmap", { text }, signal),
+      (map) => this.#draw(map),
+      () => this.#hide(),
+    );
+  }
+
+  #draw(map) {
+    this.#viewer.overlay({ picture: heatPicture(map), peak: map.peak });
+    byId("heat-off").hidden = byId("heat-scale").hidden = false;
+    byId("heat-said").textContent = map.said;
+    byId("stage").scrollIntoView({ block: "nearest" });
+    say(map.said);
+  }
+
+  #hide() {
+    this.#asking.stop();
+    this.#viewer.overlay(null);
+    byId("heat-off").hidden = byId("heat-scale").hidden = true;
+    byId("heat-said").textContent = "";
+  }
+}
