@@ -36,6 +36,10 @@ async function once(path, options, signal) {
   }
 }
 
+function sentence(line) {
+  return line.charAt(0).toUpperCase() + line.slice(1) + (/[.!?]$/.test(line) ? "" : ".");
+}
+
 async function refusal(answer) {
   if (answer.status === 401) {
     askForToken(token() !== null);
@@ -45,11 +49,11 @@ async function refusal(answer) {
     return new Refused(answer.status, "The server is busy. Wait a moment, then try again.");
   }
   const told = await answer.json().catch(() => null); // a proxy's error page is no JSON
-  return new Refused(answer.status, told?.error ?? `The server refused the request (${answer.status}).`);
+  return new Refused(answer.status, sentence(told?.error ?? `the server refused the request (${answer.status})`));
 }
 
 /** The response, once the server has time for it: while it is busy, asks again after the time it names. */
-export async function ask(path, options = {}, signal = undefined) {
+export async function ask(path, options = {}, signal = undefined, why = "The server is busy.") {
   for (let tried = 1; ; tried++) {
     const answer = await once(path, options, signal);
     if (answer.ok) {
@@ -60,7 +64,7 @@ export async function ask(path, options = {}, signal = undefined) {
     if (!busy || tried === TRIES) throw await refusal(answer);
     const named = Number(answer.headers.get("Retry-After")) || 2 ** (tried - 1);
     const seconds = Math.min(named, LONGEST_WAIT) + Math.random() / 2; // so that many pages do not come back at once
-    say(`The server is busy. Trying again in ${Math.ceil(seconds)} s.`, true);
+    say(`${why} Trying again in ${Math.ceil(seconds)} s.`, true);
     await pause(seconds, signal);
   }
 }

@@ -7,6 +7,7 @@ import { hitRow } from "./hit.js";
 import { say } from "./notices.js";
 
 const SHOWN = 10;
+const LONGEST = 1000; // characters, as of the field for words
 
 const ways = () => [...byId("search-form").elements.by];
 
@@ -83,7 +84,7 @@ export class Cases {
     if (by !== "image" && !this.#words) {
       return this.#study ? "Type words to search by." : "Open a radiograph, or type words to search by.";
     }
-    const marking = this.#words || this.#findings().join(". ");
+    const marking = this.#words || this.#findings().join(". ").slice(0, LONGEST);
     const weight = { image: 1, text: 0, both: Number(byId("weight").value) / 100 }[by];
     return { text: by === "image" ? marking || null : this.#words, weight, k: SHOWN + 1, filters: this.#filters.value, per_patient: true };
   }

@@ -11,7 +11,7 @@ function boxes(id, values) {
 }
 
 const ticked = (id) => [...byId(id).querySelectorAll("input:checked")].map((box) => box.value);
-const age = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
+const age = (id) => (byId(id).value === "" ? null : Math.min(120, Math.max(0, Number(byId(id).value))));
 
 export class Filters extends EventTarget {
   constructor({ views, sexes, findings }) {

@@ -9,19 +9,19 @@ function color(share) {
   return STOPS[i].map((low, channel) => low + (at - i) * (STOPS[i + 1][channel] - low));
 }
 
-/** The values of the server's answer, 0..255, row by row. */
-export function heatValues(map) {
-  return Uint8Array.from(atob(map.values), (letter) => letter.charCodeAt(0));
+/** What the viewer draws over the film: a canvas of the map's own size, and the peak, null if nothing is warm. */
+export function heatOf(map) {
+  const values = Uint8Array.from(atob(map.values), (letter) => letter.charCodeAt(0));
+  return { picture: pictureOf(map, values), peak: values.some((value) => value > 0) ? map.peak : null };
 }
 
-/** A canvas of the map's own size; the viewer stretches it over the film. */
-export function heatPicture(map) {
+function pictureOf(map, values) {
   const canvas = document.createElement("canvas");
   canvas.width = map.width;
   canvas.height = map.height;
   const context = canvas.getContext("2d");
   const picture = context.createImageData(map.width, map.height);
-  heatValues(map).forEach((value, i) => {
+  values.forEach((value, i) => {
     const share = value / 255;
     picture.data.set([...color(share), 255 * Math.min(1, 1.6 * share * share)], 4 * i);
   });

@@ -16,7 +16,8 @@ const MEBI = 2 ** 20;
 
 function tell(about) {
   byId("notice-long").textContent = about.notice;
-  byId("model").textContent = `Model ${about.model.sha256.slice(0, 12)}, ${about.model.dim} dimensions`;
+  const name = about.model.sha256 ? `Model ${about.model.sha256.slice(0, 12)}` : "A foreign model";
+  byId("model").textContent = `${name}, ${about.model.dim} dimensions`;
   const images = about.index ? `${about.index.images.toLocaleString("en")} past images` : "no past cases";
   byId("served").textContent = `${images}${about.phantoms ? ", phantoms: drawn, not taken" : ""}`;
   byId("file-hint").textContent =
@@ -92,11 +93,22 @@ function start(about) {
   listenForFiles(openFile);
 }
 
+/** What is served; a server that has just been started is waited for. */
+async function askAbout() {
+  for (;;) {
+    try {
+      return await (await ask("v1/about", {}, undefined, "The server is loading its model.")).json();
+    } catch (error) {
+      if (error.status !== 503) throw error;
+    }
+  }
+}
+
 async function load() {
   takeToken();
   addEventListener("hashchange", () => { takeToken(); location.reload(); });
   try {
-    const about = await (await ask("v1/about")).json();
+    const about = await askAbout();
     tell(about);
     if (about.token_required && token() === null) askForToken(false);
     else start(about);

@@ -2,7 +2,7 @@
 
 import { Latest } from "./ask.js";
 import { byId } from "./element.js";
-import { heatPicture } from "./heat.js";
+import { heatOf } from "./heat.js";
 import { say } from "./notices.js";
 
 export class Pointing {
@@ -45,7 +45,7 @@ export class Pointing {
   }
 
   #draw(map) {
-    this.#viewer.overlay({ picture: heatPicture(map), peak: map.peak });
+    this.#viewer.overlay(heatOf(map));
     byId("heat-off").hidden = byId("heat-scale").hidden = false;
     byId("heat-said").textContent = map.said;
     byId("stage").scrollIntoView({ block: "nearest" });

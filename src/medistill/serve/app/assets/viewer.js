@@ -45,7 +45,7 @@ export class Viewer {
     this.#setWindow(firstWindow(film));
   }
 
-  /** `heat`: {picture: a canvas, peak: [x, y] in 0..1}, or null. */
+  /** `heat`: {picture: a canvas, peak: [x, y] in 0..1 or null}, or null for no heat map. */
   overlay(heat) {
     this.#heat = heat;
     this.#draw();
@@ -148,6 +148,7 @@ export class Viewer {
     context.globalAlpha = this.#opacity;
     context.drawImage(this.#heat.picture, x, y, width, height);
     context.globalAlpha = 1;
+    if (!this.#heat.peak) return;
     const [px, py] = [x + this.#heat.peak[0] * width, y + this.#heat.peak[1] * height];
     for (const [color, line] of [["#000", 4], ["#fff", 2]]) {
       context.strokeStyle = color;
