@@ -1,0 +1,1 @@
+"""Past cases, found by image, text or both."""
