@@ -9,18 +9,15 @@ import pytest
 from .browser import (
     WIDTHS,
     ask_for,
-    chromium,  # noqa: F401  fixture
     choose,
     colored,
     dicom_file,
     film_pixels,
     phantom_png,
-    served,  # noqa: F401  fixture
-    visit,  # noqa: F401  fixture
 )
 
 pytestmark = pytest.mark.slow
-REAL = Path(os.environ.get("MEDISTILL_REAL_DATA", Path(__file__).parents[4] / "shared" / "data"))
+REAL = Path(os.environ.get("MEDISTILL_REAL_DATA", Path(__file__).parents[5] / "shared" / "data"))
 WORDS = ("likely", "unlikely", "cannot tell")
 
 
@@ -72,12 +69,12 @@ def assert_fits(page):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_picture_gets_scores_cases_and_a_heat_map(visit, width):  # noqa: F811
+def test_a_picture_gets_scores_cases_and_a_heat_map(visit, width):
     page = visit(width)
     assert page.get_by_text("Not a medical device.").first.is_visible()
     assert_fits(page)
     choose(page, phantom_png())
-    assert page.locator("#film-facts").inner_text() == "Picture · 128 × 128 · 8 bit"
+    assert page.locator("#film-facts").inner_text() == "Picture · 128 \u00d7 128 · 8 bit"
     expect_scores(page)
     expect_cases(page)
     expect_heat(page)
@@ -85,13 +82,13 @@ def test_a_picture_gets_scores_cases_and_a_heat_map(visit, width):  # noqa: F811
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_dicom_file_is_shown_in_its_own_window_which_can_be_changed(visit, width):  # noqa: F811
+def test_a_dicom_file_is_shown_in_its_own_window_which_can_be_changed(visit, width):
     page = visit(width)
     choose(page, dicom_file(), "film.dcm")
-    assert page.locator("#film-facts").inner_text() == "DICOM · 128 × 128 · 12 bit"
+    assert page.locator("#film-facts").inner_text() == "DICOM · 128 \u00d7 128 · 12 bit"
     first = film_pixels(page)
     assert page.locator("#view-window").inner_text() == "W 2000  L 1500  100 %"
-    page.locator("#level").fill(str(round(1500 + 500)))
+    page.locator("#level").fill(str(1500 + 500))
     darker = film_pixels(page)
     assert darker.mean() < first.mean() - 20
     page.get_by_role("button", name="Reset window").click()
@@ -101,7 +98,7 @@ def test_a_dicom_file_is_shown_in_its_own_window_which_can_be_changed(visit, wid
     expect_heat(page)
 
 
-def test_dragging_over_the_film_sets_width_and_level(visit):  # noqa: F811
+def test_dragging_over_the_film_sets_width_and_level(visit):
     page = visit()
     choose(page, dicom_file(), "film.dcm")
     box = page.locator("#view").bounding_box()
@@ -117,7 +114,7 @@ def test_dragging_over_the_film_sets_width_and_level(visit):  # noqa: F811
 @pytest.mark.real
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", ["rsna_chest_pa", "RG1_J2KI"])
-def test_a_real_dicom_file_goes_the_same_way(visit, width, name):  # noqa: F811
+def test_a_real_dicom_file_goes_the_same_way(visit, width, name):
     file = REAL / "dicom" / f"{name}.dcm"
     if not file.is_file():
         pytest.skip("no real data here: set MEDISTILL_REAL_DATA to the folder that holds it")
@@ -131,7 +128,7 @@ def test_a_real_dicom_file_goes_the_same_way(visit, width, name):  # noqa: F811
     expect_heat(page)
 
 
-def test_words_alone_find_cases_and_filters_narrow_them(visit):  # noqa: F811
+def test_words_alone_find_cases_and_filters_narrow_them(visit):
     page = visit()
     page.fill("#query", "The heart is enlarged.")
     page.press("#query", "Enter")
@@ -147,7 +144,7 @@ def test_words_alone_find_cases_and_filters_narrow_them(visit):  # noqa: F811
     assert page.locator("#hits .facts").all_inner_texts() != facts
 
 
-def test_image_and_words_are_weighed_against_each_other(visit):  # noqa: F811
+def test_image_and_words_are_weighed_against_each_other(visit):
     page = visit()
     choose(page, phantom_png())
     expect = page.locator("#hits[aria-busy=false] > li")
@@ -163,7 +160,7 @@ def test_image_and_words_are_weighed_against_each_other(visit):  # noqa: F811
     assert found["0"] != found["50"] != found["100"]
 
 
-def test_a_past_case_opens_in_the_viewer_and_is_not_its_own_neighbor(visit):  # noqa: F811
+def test_a_past_case_opens_in_the_viewer_and_is_not_its_own_neighbor(visit):
     page = visit()
     page.get_by_role("button", name="Example 1", exact=True).click()
     page.locator("#hits > li").nth(9).wait_for()
