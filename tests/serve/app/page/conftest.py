@@ -50,7 +50,7 @@ def served(tmp_path_factory):
         yield SimpleNamespace(url=printed_url(process), corpus=corpus)
     finally:
         process.terminate()
-        process.wait(30)
+        process.communicate(timeout=30)
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def expect_cases(page, count=10):
     assert similarity == sorted(similarity, reverse=True)
     marked = page.locator("#hits mark")
     marked.first.wait_for()
-    assert "cardiomegaly" not in marked.first.inner_text() or marked.first.is_visible()
+    assert 0 < len(marked.first.inner_text()) < 200
 
 
 def expect_heat(page):
@@ -55,7 +55,7 @@ def expect_heat(page):
     page.locator("#heat-said:not(:empty)").wait_for()
     said = page.locator("#heat-said").inner_text()
     assert "picture" in said
-    assert page.locator("#status").inner_text() == said
+    assert page.locator("#status").get_by_text(said, exact=True).count() == 1
     warm = colored(film_pixels(page))
     assert warm > 0.01
     page.locator("#opacity").fill("10")
@@ -112,8 +112,7 @@ def test_dragging_over_the_film_sets_width_and_level(visit):
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["rsna_chest_pa", "RG1_J2KI"])
+@pytest.mark.parametrize(("width", "name"), [(1280, "rsna_chest_pa"), (390, "RG1_J2KI")])
 def test_a_real_dicom_file_goes_the_same_way(visit, width, name):
     file = REAL / "dicom" / f"{name}.dcm"
     if not file.is_file():
@@ -168,7 +167,8 @@ def test_a_past_case_opens_in_the_viewer_and_is_not_its_own_neighbor(visit):
     with page.expect_request("**/v1/search") as asked:
         page.locator("#hits .picture").nth(1).click()
     case = asked.value.post_data_json["of"]["case"]
-    shown = [hit["case"] for hit in asked.value.response().json()["hits"]]
-    assert case in shown
+    found = asked.value.response().json()["hits"]
+    assert case in [hit["case"] for hit in found]
+    others = [hit["text"] for hit in found if hit["case"] != case]
     page.locator("#hits[aria-busy=false] > li").nth(9).wait_for()
-    assert all(float(text) < 0.99999 for text in page.locator(".similarity b").all_inner_texts())
+    assert page.locator("#hits .report").all_inner_texts() == others[:10]

@@ -25,9 +25,9 @@ function pause(seconds, signal) {
   });
 }
 
-async function once(path, options, signal) {
+async function once(path, options, signal, sent) {
   const headers = { ...options.headers };
-  if (token()) headers.Authorization = `Bearer ${token()}`;
+  if (sent !== null) headers.Authorization = `Bearer ${sent}`;
   try {
     return await fetch(path, { ...options, headers, signal, credentials: "omit", cache: "no-store" });
   } catch (error) {
@@ -40,9 +40,9 @@ function sentence(line) {
   return line.charAt(0).toUpperCase() + line.slice(1) + (/[.!?]$/.test(line) ? "" : ".");
 }
 
-async function refusal(answer) {
+async function refusal(answer, sent) {
   if (answer.status === 401) {
-    askForToken(token() !== null);
+    askForToken(sent !== null);
     return new Refused(401, "The server asks for its token.");
   }
   if (answer.status === 429 || answer.status === 503) {
@@ -54,18 +54,16 @@ async function refusal(answer) {
 
 /** The response, once the server has time for it: while it is busy, asks again after the time it names. */
 export async function ask(path, options = {}, signal = undefined, why = "The server is busy.") {
+  const sent = token();
   for (let tried = 1; ; tried++) {
-    const answer = await once(path, options, signal);
-    if (answer.ok) {
-      if (tried > 1) say("");
-      return answer;
-    }
+    const answer = await once(path, options, signal, sent);
+    if (answer.ok) return answer;
     const busy = answer.status === 429 || answer.status === 503;
-    if (!busy || tried === TRIES) throw await refusal(answer);
+    if (!busy || tried === TRIES) throw await refusal(answer, sent);
     const named = Number(answer.headers.get("Retry-After")) || 2 ** (tried - 1);
     const seconds = Math.min(named, LONGEST_WAIT) + Math.random() / 2; // so that many pages do not come back at once
-    say(`${why} Trying again in ${Math.ceil(seconds)} s.`, true);
-    await pause(seconds, signal);
+    const unsay = say(`${why} Trying again in ${Math.ceil(seconds)} s.`, true);
+    await pause(seconds, signal).finally(unsay);
   }
 }
 
@@ -92,12 +90,12 @@ export class Latest {
     try {
       const answer = await task(mine.signal);
       if (!isLatest()) return;
-      calm();
+      calm(this.#region.id);
       show(answer);
     } catch (error) {
       if (!isLatest()) return;
       clear();
-      complain(error, () => this.run(task, show, clear));
+      complain(error, this.#region.id, () => this.run(task, show, clear));
     } finally {
       if (isLatest()) this.stop();
     }

@@ -4,7 +4,7 @@ import { askJson, Latest } from "./ask.js";
 import { byId } from "./element.js";
 import { Filters } from "./filters.js";
 import { hitRow } from "./hit.js";
-import { say } from "./notices.js";
+import { calm, say } from "./notices.js";
 
 const SHOWN = 10;
 const LONGEST = 1000; // characters, as of the field for words
@@ -106,6 +106,7 @@ export class Cases {
 
   #clear(state) {
     this.#asking.stop();
+    calm("hits");
     this.#replace([]);
     byId("cases-state").textContent = state;
   }

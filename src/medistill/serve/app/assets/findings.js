@@ -2,7 +2,7 @@
 
 import { Latest } from "./ask.js";
 import { byId, element } from "./element.js";
-import { say } from "./notices.js";
+import { calm, complain, say } from "./notices.js";
 import { scoreOf, scoreRow } from "./score.js";
 
 const OFFERED = 8;
@@ -42,7 +42,7 @@ export class Findings extends EventTarget {
     const name = text.trim().replace(/\s+/g, " ");
     const known = this.#names.some((other) => other.toLowerCase() === name.toLowerCase());
     if (name && !known && this.#names.length >= this.#most) {
-      say(`At most ${this.#most} findings at a time. Remove one first.`, true);
+      complain({ status: 0, message: `At most ${this.#most} findings at a time. Remove one first.` }, "scores");
       return;
     }
     byId("finding").value = "";
@@ -66,6 +66,7 @@ export class Findings extends EventTarget {
 
   #score() {
     this.#asking.stop();
+    calm("scores");
     if (!this.#study || !this.#names.length) return;
     const findings = this.names;
     this.#asking.run(

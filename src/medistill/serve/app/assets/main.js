@@ -79,7 +79,7 @@ function start(about) {
   };
   const openFile = (file) => {
     if (file.size > about.limits.bytes) {
-      complain({ status: 413, message: `The file is larger than ${Math.floor(about.limits.bytes / MEBI)} MiB, the most this server takes.` });
+      complain({ status: 413, message: `The file is larger than ${Math.floor(about.limits.bytes / MEBI)} MiB, the most this server takes.` }, "stage");
     } else open((signal) => Study.ofFile(file, signal));
   };
 
@@ -106,7 +106,7 @@ async function askAbout() {
 
 async function load() {
   takeToken();
-  addEventListener("hashchange", () => { takeToken(); location.reload(); });
+  addEventListener("hashchange", () => { if (takeToken()) location.reload(); }); // another link in the same tab
   try {
     const about = await askAbout();
     tell(about);
@@ -114,7 +114,7 @@ async function load() {
     else start(about);
     document.body.dataset.ready = "";
   } catch (error) {
-    complain(error, () => location.reload());
+    complain(error, "page", () => location.reload());
   }
 }
 

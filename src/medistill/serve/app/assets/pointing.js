@@ -3,7 +3,7 @@
 import { Latest } from "./ask.js";
 import { byId } from "./element.js";
 import { heatOf } from "./heat.js";
-import { say } from "./notices.js";
+import { calm, say } from "./notices.js";
 
 export class Pointing {
   #viewer;
@@ -54,6 +54,7 @@ export class Pointing {
 
   #hide() {
     this.#asking.stop();
+    calm("heat-form");
     this.#viewer.overlay(null);
     byId("heat-off").hidden = byId("heat-scale").hidden = true;
     byId("heat-said").textContent = "";

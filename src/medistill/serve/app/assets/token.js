@@ -12,11 +12,12 @@ export function token() {
   return sessionStorage.getItem(KEY);
 }
 
-/** Moves `#token=...` from the address bar into this tab's storage. */
+/** Moves `#token=...` from the address bar into this tab's storage; whether there was one. */
 export function takeToken() {
-  if (!new URLSearchParams(location.hash.slice(1)).has("token")) return;
+  if (!new URLSearchParams(location.hash.slice(1)).has("token")) return false;
   sessionStorage.setItem(KEY, tokenOf(location.hash));
   history.replaceState(null, "", location.pathname + location.search);
+  return true;
 }
 
 /** Shows the field for the link; `refused` tells a wrong token from none. */
