@@ -128,6 +128,7 @@ class _Answer:
     def __init__(self, send: Send, scope: Scope, body: Body) -> None:
         self._send, self._scope, self._body = send, scope, body
         self.status = 0
+        self._closes = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -136,9 +137,13 @@ class _Answer:
             if self._scope["path"].startswith("/v1/"):
                 headers["Cache-Control"] = "no-store"
             if self._scope["method"] not in ("GET", "HEAD") and not self._body.complete:
-                headers["Connection"] = "close"
+                headers["Connection"], self._closes = "close", True
             pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
             message = {**message, "headers": [*message.get("headers", ()), *pairs]}
+        elif self._closes and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._body.drain()
+            message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from medistill.data.corpus import Rows, open_corpus
 from medistill.evaluate.fingerprint import corpus_hash
@@ -10,6 +10,7 @@ from medistill.serve.index.case import Case, Hit
 from medistill.serve.index.filters import Filters
 
 
+@runtime_checkable
 class Index(Protocol):
     about: Any
 
