@@ -91,7 +91,7 @@ def _call_label(arguments: list[str]) -> None:
 def _call_serve(arguments: list[str]) -> None:
     import tyro
 
-    model = Annotated[str | None, tyro.conf.arg(metavar="MODEL"), tyro.conf.Positional]
+    model = Annotated[str | None, tyro.conf.arg(metavar="[MODEL]"), tyro.conf.Positional]
     _call(commands_serve.serve, arguments, "medistill serve", model=model)
 
 
@@ -123,7 +123,7 @@ COMMANDS: Mapping[str, tuple[Callable[[list[str]], None], str]] = {
     ),
     "evaluate": (_call_evaluate, "figures with intervals and a page: MODEL --data CORPUS --out DIR"),
     "label": (_call_label, "findings for new images: MODEL --images DIR --findings A B --out labels.csv"),
-    "serve": (_call_serve, "a page and an interface for programs; phantoms without MODEL: [MODEL] --index INDEX"),
+    "serve": (_call_serve, "a page to search and ask on; phantoms without MODEL: [MODEL] --index INDEX"),
     "card": (_call_card, "a model card with figures and limits: RUN --out README.md"),
 }
 

@@ -9,13 +9,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
 
 from medistill import __version__
 from medistill.serve.app import forms, routes_about, routes_ask, routes_images
 from medistill.serve.app.guard import Access, Guard
 from medistill.serve.app.limits import Limits
-from medistill.serve.app.refusal import Refusal
+from medistill.serve.app.refusal import RefusedError
 from medistill.serve.app.served import Served, Service
 
 log = logging.getLogger(__name__)
@@ -34,8 +33,8 @@ def create_app(
     *,
     phantoms: bool,
     loaded: Callable[[BaseException | None], None] = lambda error: None,
-) -> ASGIApp:
-    """The server as an ASGI app, guarded. `.app` of it is the FastAPI app.
+) -> Guard:
+    """The server as an ASGI app, guarded; `.app` of it is the FastAPI app.
 
     load      makes what is served, in a thread; until it is done requests are answered 503
     loaded    told in the event loop that it is done, or why it failed
@@ -65,7 +64,7 @@ def create_app(
         responses=forms.ERRORS,
         redirect_slashes=False,
     )
-    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     for part in (routes_about, routes_images, routes_ask):
@@ -91,7 +90,7 @@ async def _sweep(service: Service) -> None:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+    assert isinstance(error, RefusedError)
     return JSONResponse({"error": error.message}, error.status, error.headers)
 
 

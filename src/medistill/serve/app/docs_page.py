@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>medistill: interface</title><link rel="stylesheet" href="/docs.css"></head><body><main>
 <h1>medistill: interface</h1>
 """
 STYLE = """:root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 0; }
 main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
-h2 { margin: 2.5rem 0 .25rem; font-size: 1.1rem; border-top: 1px solid; padding-top: 1rem; overflow-wrap: anywhere; }
+h2 { margin: 2.5rem 0 .25rem; font-size: 1.1rem; border-top: 1px solid; padding-top: 1rem;
+  overflow-wrap: anywhere; }
 h3 { font-size: 1rem; margin: 1rem 0 .25rem; }
 pre { overflow-x: auto; padding: .5rem; border: 1px solid; }
 table { border-collapse: collapse; }
@@ -28,7 +30,8 @@ def docs_page(schema: Mapping[str, Any]) -> str:
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[str]:
     info, forms = schema["info"], schema["components"]["schemas"]
-    yield f"<p>{html.escape(info['description'])} The same for programs: <a href='/openapi.json'>openapi.json</a>.</p>"
+    programs = "<a href='/openapi.json'>openapi.json</a>"
+    yield f"<p>{html.escape(info['description'])} The same for programs: {programs}.</p>"
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             yield from _operation(method, path, operation)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from medistill.serve.app.body import Body, too_large
 from medistill.serve.app.limits import Limits
 from medistill.serve.app.rate import RateLimit
-from medistill.serve.app.refusal import Refusal, send_refusal
+from medistill.serve.app.refusal import RefusedError, send_refusal
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, access: Access, limits: Limits) -> None:
-        self._app, self._access, self._limits = app, access, limits
+        self.app, self._access, self._limits = app, access, limits
         rate = limits.requests_per_second
         self._rate = RateLimit(rate, rate * limits.burst_seconds)
 
@@ -67,7 +67,7 @@ class Guard:
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, is_upload = time.perf_counter(), scope["path"] in UPLOADS
@@ -76,13 +76,13 @@ class Guard:
         answer = _Answer(send, scope, body)
         try:
             self._check(scope, most)
-            await self._app(scope, body, answer)
-        except Refusal as refusal:
-            await send_refusal(refusal, answer, {})
+            await self.app(scope, body, answer)
+        except RefusedError as refusal:
+            await send_refusal(refusal, answer)
         except Exception as error:
             _log_fault(error)
             if not answer.status:
-                await send_refusal(Refusal(500, "the server has a fault; its log says where"), answer, {})
+                await send_refusal(RefusedError(500, "the server has a fault; its log says where"), answer)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             route = getattr(scope.get("route"), "path", "-")
@@ -97,7 +97,7 @@ class Guard:
             return
         _check_origin(headers)
         if wait := self._rate.seconds_to_wait(str((scope.get("client") or ("",))[0])):
-            raise Refusal(429, f"too many requests: wait {wait} s", retry_after=wait)
+            raise RefusedError(429, f"too many requests: wait {wait} s", retry_after=wait)
         if scope["path"] != _OPEN:
             self._check_token(headers)
         if scope["method"] == "POST":
@@ -106,9 +106,9 @@ class Guard:
     def _check_host(self, headers: Mapping[str, list[str]]) -> None:
         named = headers.get("host", [])
         if len(named) != 1 or not named[0]:
-            raise Refusal(400, "the request names no host, or two")
+            raise RefusedError(400, "the request names no host, or two")
         if host_name(named[0]) not in self._access.hosts:
-            raise Refusal(421, "this server is not known by that name; --allow-host adds one")
+            raise RefusedError(421, "this server is not known by that name; --allow-host adds one")
 
     def _check_token(self, headers: Mapping[str, list[str]]) -> None:
         if self._access.token is None:
@@ -117,7 +117,9 @@ class Guard:
         kind, _, token = (given[0] if len(given) == 1 else "").partition(" ")
         is_right = hmac.compare_digest(token.strip().encode(), self._access.token.encode())
         if kind.lower() != "bearer" or not is_right:
-            raise Refusal(401, "the token is missing or wrong; the URL that the server printed carries it")
+            raise RefusedError(
+                401, "the token is missing or wrong; the URL that the server printed carries it"
+            )
 
 
 class _Answer:
@@ -126,6 +128,7 @@ class _Answer:
     def __init__(self, send: Send, scope: Scope, body: Body) -> None:
         self._send, self._scope, self._body = send, scope, body
         self.status = 0
+        self._closes = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -134,9 +137,13 @@ class _Answer:
             if self._scope["path"].startswith("/v1/"):
                 headers["Cache-Control"] = "no-store"
             if self._scope["method"] not in ("GET", "HEAD") and not self._body.complete:
-                headers["Connection"] = "close"
+                headers["Connection"], self._closes = "close", True
             pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
             message = {**message, "headers": [*message.get("headers", ()), *pairs]}
+        elif self._closes and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._body.drain()
+            message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
 
@@ -167,7 +174,7 @@ def _check_origin(headers: Mapping[str, list[str]]) -> None:
     origin = headers.get("origin", [])
     is_ours = [urlsplit_netloc(value) for value in origin] in ([], headers["host"])
     if not is_ours or any(value not in ("same-origin", "none") for value in site):
-        raise Refusal(403, "the request comes from a page of another site")
+        raise RefusedError(403, "the request comes from a page of another site")
 
 
 def urlsplit_netloc(origin: str) -> str | None:
@@ -182,17 +189,17 @@ def _check_body(headers: Mapping[str, list[str]], path: str, most: int) -> None:
     """Refuse by what the head says, before a byte of the body is read."""
     length = headers.get("content-length", ["0"])[0]
     if not length.isascii() or not length.isdigit():
-        raise Refusal(400, "the length stated is no number")
+        raise RefusedError(400, "the length stated is no number")
     if len(length) > 15 or int(length) > most:
-        raise Refusal(413, too_large(most))
+        raise RefusedError(413, too_large(most))
     if headers.get("content-encoding", ["identity"]) != ["identity"]:
-        raise Refusal(415, "a compressed body is not taken")
+        raise RefusedError(415, "a compressed body is not taken")
     kinds = [value.partition(";")[0].strip().lower() for value in headers.get("content-type", [])]
     if path in UPLOADS:
         if any(kind not in FILES for kind in kinds):
-            raise Refusal(415, f"expected the bytes of a file, of type {', '.join(FILES)}")
+            raise RefusedError(415, f"expected the bytes of a file, of type {', '.join(FILES)}")
     elif kinds != ["application/json"]:
-        raise Refusal(415, "expected a body of type application/json")
+        raise RefusedError(415, "expected a body of type application/json")
 
 
 def _log_fault(error: BaseException) -> None:

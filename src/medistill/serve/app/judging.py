@@ -20,7 +20,7 @@ from medistill.serve.from_prompts import FromPrompts, Validation, fitted, valida
 NEAREST = 40
 """Validation studies that the interval of a score rests on, at most."""
 LIKELY, UNLIKELY = 0.66, 0.33
-"""Bounds of the two words, as the IPCC defines them (Mastrandrea et al. 2010, guidance note on uncertainty)."""
+"""Bounds of the two words as the IPCC defines them (Mastrandrea et al. 2010, note on uncertainties)."""
 _Z = 1.959963984540054  # of a 95 % interval
 
 Word = Literal["likely", "unlikely", "cannot tell"]

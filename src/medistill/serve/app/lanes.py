@@ -14,7 +14,7 @@ from medistill.model.grounding import NoPlacesError, PhraseMap
 from medistill.serve.app.batcher import Batcher, FullError
 from medistill.serve.app.judging import prompts_of
 from medistill.serve.app.limits import Limits
-from medistill.serve.app.refusal import Refusal, busy
+from medistill.serve.app.refusal import RefusedError, busy
 
 _BATCH, _MAPS = 32, 4  # a map keeps the activations of its image for the backward pass
 _REMEMBERED = 4096  # texts: reports of a corpus repeat their sentences
@@ -24,7 +24,7 @@ _Mapped = tuple[UInt8[np.ndarray, "h w"], Row]
 
 
 class Lanes:
-    """One model, three queues with a thread each; Refusal 503 where a queue is full."""
+    """One model, three queues with a thread each; RefusedError 503 where a queue is full."""
 
     def __init__(self, model: Any, limits: Limits) -> None:
         self.model = UnitEmbedder(model)
@@ -70,15 +70,15 @@ class Lanes:
         return (positive - negative).astype(np.float32)
 
     async def map(self, grey: UInt8[np.ndarray, "h w"], direction: Row) -> PhraseMap:
-        """Where an image holds what the direction says; Refusal 422 if the model knows no places."""
+        """Where an image holds what the direction says; RefusedError 422 if the model knows no places."""
         if not isinstance(self.model.model, PhraseMapper):
-            raise Refusal(422, "the served model gives no map of a phrase over an image")
+            raise RefusedError(422, "the served model gives no map of a phrase over an image")
         try:
             return await self._maps.one((grey, direction))
         except FullError:
             raise busy("too many maps are waiting") from None
         except NoPlacesError as error:
-            raise Refusal(422, str(error)) from None
+            raise RefusedError(422, str(error)) from None
 
     def close(self) -> None:
         """End the threads."""

@@ -32,8 +32,8 @@ def load_served(
     sha256 = model_hash(model)
     if index is not None and index.about.model_sha256 != sha256:
         raise CallError(
-            f"the index was made with another model (sha256 {str(index.about.model_sha256)[:12]}..., this one "
-            f"has {str(sha256)[:12]}...): serve that model, or embed and index the corpus with this one"
+            f"the index was made with another model (sha256 {str(index.about.model_sha256)[:12]}..., this "
+            f"one has {str(sha256)[:12]}...): serve that model, or embed and index the corpus with this one"
         )
     corpus = _corpus_of(index) if index else None
     known = _known(model, corpus, sha256, on_progress) if corpus else None
@@ -64,9 +64,7 @@ def _corpus_of(index: Index) -> Corpus | None:
     return corpus if corpus_hash(corpus) == index.about.corpora[0].hash else None
 
 
-def _known(
-    model: Any, corpus: Corpus, sha256: str | None, on_progress: Progress | None
-) -> Known | None:
+def _known(model: Any, corpus: Corpus, sha256: str | None, on_progress: Progress | None) -> Known | None:
     kept = embeddings_of(corpus.path)  # `medistill embed` has left the validation images there
     embedder = Remembering(model, kept) if kept.is_dir() else UnitEmbedder(model)
     about = {"sha256": sha256, "preprocessing": embedder.preprocessing}

@@ -10,9 +10,7 @@ from medistill.data.sentences import sentences
 
 MOST = 2
 """Sentences that are marked in a report."""
-LEAST = 0.5
-"""Cosine from which on a sentence is marked."""
-_BELOW_BEST = 0.1  # the second sentence, less than the first
+_BELOW_BEST = 0.1  # cosine of the second sentence, less than that of the first
 
 
 def sentence_spans(report: str) -> list[tuple[int, int]]:
@@ -27,19 +25,24 @@ def sentence_spans(report: str) -> list[tuple[int, int]]:
     return spans
 
 
-def marked(
-    spans: Sequence[tuple[int, int]],
-    sentences: Float32[np.ndarray, "s d"],
-    query: Float32[np.ndarray, " d"],
-) -> list[tuple[int, int]]:
-    """The spans, in order, of the sentences that say what the query says.
+def least_cosine(cosines: Float32[np.ndarray, " n"]) -> float:
+    """From where on a sentence is marked: a standard deviation above the mean of all those shown.
 
-    At most `MOST`: the one with the highest cosine, if that is `LEAST` or more, and another that is nearly
-    as near.
+    Relative, for a model's texts may all lie near each other.
+    """
+    return float(cosines.mean() + cosines.std()) if len(cosines) else 1.0
+
+
+def marked(
+    spans: Sequence[tuple[int, int]], cosines: Float32[np.ndarray, " s"], least: float
+) -> list[tuple[int, int]]:
+    """The spans, in order, of the sentences of a report that are nearest to the text.
+
+    At most `MOST`: the nearest, if its cosine is `least` or more, and another that is nearly as near.
+    Nearness is of the subject: to a small text encoder "no effusion" lies near "effusion".
     """
     if not len(spans):
         return []
-    cosines = sentences @ query
     order = np.argsort(-cosines, kind="stable")[:MOST]
-    least = max(LEAST, float(cosines[order[0]]) - _BELOW_BEST)
-    return sorted(spans[place] for place in order if cosines[place] >= least)
+    bound = max(least, float(cosines[order[0]]) - _BELOW_BEST)
+    return sorted(spans[place] for place in order if cosines[place] >= bound)

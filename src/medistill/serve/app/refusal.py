@@ -1,12 +1,11 @@
 """A request that is refused, and how that is told."""
 
 import json
-from collections.abc import Mapping
 
 from starlette.types import Send
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """One line for a person; it quotes nothing of the request."""
 
     def __init__(self, status: int, message: str, *, retry_after: int | None = None) -> None:
@@ -19,9 +18,9 @@ class Refusal(Exception):
         return told | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
 
 
-def busy(what: str) -> Refusal:
+def busy(what: str) -> RefusedError:
     """503: the queue is full; soon it will not be."""
-    return Refusal(503, f"the server is busy: {what}; try again", retry_after=1)
+    return RefusedError(503, f"the server is busy: {what}; try again", retry_after=1)
 
 
 def body_of(message: str) -> bytes:
@@ -29,10 +28,10 @@ def body_of(message: str) -> bytes:
     return json.dumps({"error": message}).encode()
 
 
-async def send_refusal(refusal: Refusal, send: Send, headers: Mapping[str, str]) -> None:
+async def send_refusal(refusal: RefusedError, send: Send) -> None:
     """The whole answer, for where there is no request object yet."""
     body = body_of(refusal.message)
-    told = {"content-type": "application/json", "content-length": str(len(body))} | refusal.headers | headers
+    told = {"content-type": "application/json", "content-length": str(len(body))} | refusal.headers
     pairs = [(name.lower().encode(), value.encode()) for name, value in told.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from medistill.serve.app import forms
-from medistill.serve.app.docs_page import docs_page
-from medistill.serve.app.refusal import Refusal
+from medistill.serve.app.docs_page import STYLE, docs_page
+from medistill.serve.app.refusal import RefusedError
 from medistill.serve.app.served import Service, service_of
 
 router = APIRouter()
@@ -28,13 +28,16 @@ def assets() -> dict[str, tuple[bytes, str]]:
     for path in sorted(_ASSETS.rglob("*")):
         if path.is_file():
             kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
-            found[path.relative_to(_ASSETS).as_posix()] = path.read_bytes(), kind or "application/octet-stream"
+            found[path.relative_to(_ASSETS).as_posix()] = (
+                path.read_bytes(),
+                kind or "application/octet-stream",
+            )
     return found
 
 
 def _asset(name: str) -> Response:
     if name not in assets():
-        raise Refusal(404, "there is no such page")
+        raise RefusedError(404, "there is no such page")
     content, kind = assets()[name]
     return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
 
@@ -53,6 +56,11 @@ async def asset(name: str) -> Response:
 async def docs(request: Request) -> Response:
     schema: dict[str, Any] = request.app.openapi()
     return Response(docs_page(schema), media_type="text/html; charset=utf-8")
+
+
+@router.get("/docs.css", include_in_schema=False)
+async def docs_style() -> Response:
+    return Response(STYLE, media_type="text/css")
 
 
 @router.get("/healthz")

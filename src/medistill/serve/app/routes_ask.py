@@ -10,7 +10,7 @@ from jaxtyping import Float32
 
 from medistill.serve.app import forms
 from medistill.serve.app.heat import heat_of
-from medistill.serve.app.marks import marked, sentence_spans
+from medistill.serve.app.marks import least_cosine, marked, sentence_spans
 from medistill.serve.app.served import Served, Service, service_of
 from medistill.serve.index.case import Hit
 from medistill.serve.index.filters import Filters
@@ -36,7 +36,9 @@ async def heat_map(asked: forms.HeatMap, service: Serving) -> forms.HeatAnswer:
     """Where in an image lies what speaks for a phrase."""
     picture, direction = await service.picture(asked.of), await service.served.direction(asked.text)
     heat = heat_of(await service.served.lanes.map(picture.grey, direction))
-    return forms.HeatAnswer(**{**dataclasses.asdict(heat), "peak": list(heat.peak)})
+    return forms.HeatAnswer(
+        width=heat.width, height=heat.height, values=heat.values, peak=list(heat.peak), said=heat.said
+    )
 
 
 @router.post("/search")
@@ -59,11 +61,13 @@ async def _marks(
 ) -> list[list[tuple[int, int]]]:
     """The sentences of each report that match the text best, by their cosine in the text space."""
     spans = [sentence_spans(hit.case.text) for hit in hits]
-    said = [
-        hit.case.text[start:end] for hit, some in zip(hits, spans, strict=True) for start, end in some
-    ]
-    rows = iter(await served.lanes.texts(said))
-    return [marked(some, np.array([next(rows) for _ in some]), text) for some in spans]
+    said = [hit.case.text[start:end] for hit, some in zip(hits, spans, strict=True) for start, end in some]
+    if not said:
+        return [[] for _ in hits]
+    cosines = np.stack(await served.lanes.texts(said)) @ text
+    parts = np.split(cosines, np.cumsum([len(some) for some in spans])[:-1])
+    least = least_cosine(cosines)
+    return [marked(some, part, least) for some, part in zip(spans, parts, strict=True)]
 
 
 def _hit(hit: Hit, marks: Sequence[tuple[int, int]]) -> forms.HitAnswer:

@@ -9,7 +9,7 @@ from medistill.serve.app import forms
 from medistill.serve.app.batcher import FullError
 from medistill.serve.app.guard import FILES
 from medistill.serve.app.parsing import Parsed
-from medistill.serve.app.refusal import Refusal, busy
+from medistill.serve.app.refusal import RefusedError, busy
 from medistill.serve.app.served import Service, service_of
 
 router = APIRouter(prefix="/v1")
@@ -32,7 +32,7 @@ async def _received(request: Request, service: Service) -> Parsed:
         with service.uploads:
             data = b"".join([chunk async for chunk in request.stream()])
             if not data:
-                raise Refusal(422, "the body is empty: expected the bytes of a file")
+                raise RefusedError(422, "the body is empty: expected the bytes of a file")
             return await service.parsed(data)
     except FullError:
         raise busy("other files are being read") from None
@@ -65,10 +65,10 @@ _PIXELS: dict[str, Any] = {
 
 @router.get("/images/{image}/pixels", response_class=Response, responses={200: _PIXELS})
 async def image_pixels(image: ImageId, service: Serving) -> Response:
-    """The grey levels an uploaded image stores, for a viewer's window; of a DICOM file after its modality LUT."""
+    """The grey levels an uploaded image stores, for a viewer's window; of DICOM after its modality LUT."""
     found = service.kept.get(image)
     if found is None:
-        raise Refusal(404, "there is no such image, or no more: send it again")
+        raise RefusedError(404, "there is no such image, or no more: send it again")
     height, width = found.levels.shape
     pixels = found.levels.astype("<u2").tobytes()
     headers = {"X-Width": str(width), "X-Height": str(height)}

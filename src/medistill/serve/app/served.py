@@ -20,7 +20,7 @@ from medistill.serve.app.kept import KeptImages
 from medistill.serve.app.lanes import Lanes
 from medistill.serve.app.limits import Limits
 from medistill.serve.app.parsing import Parsed, Upload, is_known, parse
-from medistill.serve.app.refusal import Refusal, busy
+from medistill.serve.app.refusal import RefusedError, busy
 from medistill.serve.index.case import Case
 from medistill.serve.index.index import Index
 from medistill.serve.index.pictures import case_image
@@ -81,46 +81,46 @@ class Service:
 
     @property
     def served(self) -> Served:
-        """Refusal 503 while it is loaded."""
+        """RefusedError 503 while it is loaded."""
         if self.loaded is None:
-            raise Refusal(503, "the model is still being loaded; try again", retry_after=2)
+            raise RefusedError(503, "the model is still being loaded; try again", retry_after=2)
         return self.loaded
 
     @property
     def index(self) -> Index:
-        """Refusal 404 if there is none."""
+        """RefusedError 404 if there is none."""
         if self.served.index is None:
-            raise Refusal(404, "no index is served: start the server with --index")
+            raise RefusedError(404, "no index is served: start the server with --index")
         return self.served.index
 
     async def parsed(self, data: bytes) -> Parsed:
-        """The image of an uploaded file, read by a process with limits; Refusal if it cannot be read."""
+        """The image of an uploaded file, read by a process with limits; RefusedError if it cannot be read."""
         if not is_known(data):
-            raise Refusal(415, "not a PNG, JPEG or DICOM image")
+            raise RefusedError(415, "not a PNG, JPEG or DICOM image")
         upload = Upload(data=data, size=self.served.lanes.size, max_pixels=self.limits.pixels)
         future = self._pool.begin(parse, upload)
         await asyncio.wait([asyncio.wrap_future(future)])
         found = outcome(future)
         if isinstance(found, GaveUp):
-            raise Refusal(422, found.reason)
+            raise RefusedError(422, found.reason)
         return found
 
     async def picture(self, of: OfUpload | OfCase) -> Picture:
-        """The image referred to; Refusal 404 if it is not there, or no more."""
+        """The image referred to; RefusedError 404 if it is not there, or no more."""
         if isinstance(of, OfUpload):
             image = self.kept.get(of.image)
             if image is None:
-                raise Refusal(404, "there is no such image, or no more: send it again")
+                raise RefusedError(404, "there is no such image, or no more: send it again")
             return Picture(image.seen, image.grey)
         grey = await self.case_picture(self.case(of.case))
         size = self.served.lanes.size
         return Picture(grey if size is None else letterbox(grey, size), grey)
 
     def case(self, name: str) -> Case:
-        """A case of the index; Refusal 404 if there is none of that id."""
+        """A case of the index; RefusedError 404 if there is none of that id."""
         found = self.index.case(name)
         if found is None:
-            raise Refusal(404, "there is no such case")
+            raise RefusedError(404, "there is no such case")
         return found
 
     async def case_picture(self, case: Case) -> UInt8[np.ndarray, "h w"]:
@@ -128,10 +128,12 @@ class Service:
         try:
             return await self.in_thread(lambda: case_image(self.index, case))
         except CallError:  # its message names a path
-            raise Refusal(404, "the picture of this case is gone: its corpus has moved or changed") from None
+            raise RefusedError(
+                404, "the picture of this case is gone: its corpus has moved or changed"
+            ) from None
 
     async def in_thread(self, work: Callable[[], R]) -> R:
-        """Work on the index or the corpus beside the event loop; Refusal 503 if too much of it waits."""
+        """Work on the index or the corpus beside the event loop; RefusedError 503 if too much of it waits."""
         try:
             with self._searches:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
