@@ -47,6 +47,7 @@ def expect_cases(page, count=10):
     marked = page.locator("#hits mark")
     marked.first.wait_for()
     assert 0 < len(marked.first.inner_text()) < 200
+    assert page.locator("#cases-state").inner_text().endswith("marked: rib notching")  # the last one typed
 
 
 def expect_heat(page):

@@ -7,7 +7,6 @@ import { hitRow } from "./hit.js";
 import { calm, say } from "./notices.js";
 
 const SHOWN = 10;
-const LONGEST = 1000; // characters, as of the field for words
 
 const ways = () => [...byId("search-form").elements.by];
 
@@ -15,17 +14,16 @@ export class Cases {
   #study = null;
   #index;
   #open;
-  #findings;
+  #phrase = null;
   #filters;
   #asking = new Latest(byId("hits"));
   #pictures = new AbortController();
-  #urls = [];
+  #urls = new Map();
 
-  /** `open(case)` shows a case in the viewer; `findings()` names those the reader has typed. */
-  constructor({ index, open, findings }) {
+  /** `open(case)` shows a case in the viewer. */
+  constructor({ index, open }) {
     this.#index = index;
     this.#open = open;
-    this.#findings = findings;
     this.#filters = new Filters(index);
     this.#listen();
     this.setStudy(null);
@@ -39,8 +37,10 @@ export class Cases {
     this.search();
   }
 
-  /** The findings mark the reports when no words are given. */
-  findingsChanged() {
+  /** Marks what the reports say about a phrase, or nothing for null, while no words are given. */
+  markFor(phrase) {
+    if (phrase === this.#phrase) return;
+    this.#phrase = phrase;
     if (this.#by === "image" && this.#study) this.search();
   }
 
@@ -84,9 +84,9 @@ export class Cases {
     if (by !== "image" && !this.#words) {
       return this.#study ? "Type words to search by." : "Open a radiograph, or type words to search by.";
     }
-    const marking = this.#words || this.#findings().join(". ").slice(0, LONGEST);
+    const text = by === "image" ? this.#phrase : this.#words; // with the weight 1 a text marks and does not find
     const weight = { image: 1, text: 0, both: Number(byId("weight").value) / 100 }[by];
-    return { text: by === "image" ? marking || null : this.#words, weight, k: SHOWN + 1, filters: this.#filters.value, per_patient: true };
+    return { text, weight, k: SHOWN + 1, filters: this.#filters.value, per_patient: true };
   }
 
   search() {
@@ -99,7 +99,7 @@ export class Cases {
     byId("cases-state").textContent = "Searching …";
     this.#asking.run(
       (signal) => (alone ? askJson("v1/search", { of: null, ...request }, signal) : this.#study.ask("v1/search", request, signal)),
-      ({ hits }) => this.#show(hits.filter((hit) => hit.case !== this.#study?.reference.case).slice(0, SHOWN)),
+      ({ hits }) => this.#show(request.text, hits.filter((hit) => hit.case !== this.#study?.reference.case).slice(0, SHOWN)),
       () => this.#clear(""),
     );
   }
@@ -111,9 +111,10 @@ export class Cases {
     byId("cases-state").textContent = state;
   }
 
-  #show(hits) {
+  #show(text, hits) {
+    const marked = text ? `; marked: ${text}` : "";
     const state = hits.length
-      ? `${hits.length} nearest of ${this.#index.images.toLocaleString("en")} images, one a patient`
+      ? `${hits.length} nearest of ${this.#index.images.toLocaleString("en")} images, one a patient${marked}`
       : "No case passes the filters.";
     byId("cases-state").textContent = state;
     this.#replace(hits);
@@ -123,7 +124,12 @@ export class Cases {
   #replace(hits) {
     this.#pictures.abort();
     this.#pictures = new AbortController();
-    this.#urls.splice(0).forEach((url) => URL.revokeObjectURL(url));
+    const kept = new Set(hits.map((hit) => hit.case));
+    for (const [id, url] of this.#urls) {
+      if (kept.has(id)) continue;
+      URL.revokeObjectURL(url);
+      this.#urls.delete(id);
+    }
     const options = { open: this.#open, manySources: this.#index.sources.length > 1, signal: this.#pictures.signal, urls: this.#urls };
     byId("hits").replaceChildren(...hits.map((hit, i) => hitRow(hit, i + 1, options)));
   }

@@ -19,15 +19,14 @@ function labels(labeled) {
 
 async function fill(frame, id, alt, signal, urls) {
   try {
-    const url = URL.createObjectURL(await casePicture(id, signal));
-    urls.push(url);
-    frame.replaceChildren(element("img", { src: url, alt }));
+    if (!urls.has(id)) urls.set(id, URL.createObjectURL(await casePicture(id, signal)));
+    frame.replaceChildren(element("img", { src: urls.get(id), alt }));
   } catch (error) {
     if (!signal.aborted) frame.replaceChildren(element("span", { class: "no-picture", text: "No picture" }));
   }
 }
 
-/** A button with the picture of a case on it; `urls` gets what must be released later. */
+/** A button with the picture of a case on it; `urls`, by case, keeps what must be released later. */
 export function pictureButton(id, { name, alt, onclick, signal, urls }) {
   const button = element("button", { type: "button", class: "picture", "aria-label": name, onclick });
   fill(button, id, alt, signal, urls);

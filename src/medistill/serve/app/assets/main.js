@@ -29,7 +29,7 @@ function showExamples(ids, open) {
   byId("examples").hidden = ids.length === 0;
   const { signal } = new AbortController();
   const buttons = ids.map((id, i) =>
-    element("li", {}, pictureButton(id, { name: `Example ${i + 1}`, alt: "", onclick: () => open(id), signal, urls: [] })),
+    element("li", {}, pictureButton(id, { name: `Example ${i + 1}`, alt: "", onclick: () => open(id), signal, urls: new Map() })),
   );
   byId("example-list").replaceChildren(...buttons);
 }
@@ -53,7 +53,7 @@ function listenForFiles(openFile) {
 
 function start(about) {
   const viewer = new Viewer();
-  const pointing = new Pointing(viewer);
+  const pointing = new Pointing(viewer, (phrase) => cases?.markFor(phrase));
   const findings = new Findings({
     suggestions: about.suggestions,
     most: about.limits.findings,
@@ -83,8 +83,8 @@ function start(about) {
     } else open((signal) => Study.ofFile(file, signal));
   };
 
-  const cases = about.index && new Cases({ index: about.index, open: openCase, findings: () => findings.names });
-  if (cases) findings.addEventListener("change", () => cases.findingsChanged());
+  const cases = about.index && new Cases({ index: about.index, open: openCase });
+  if (cases) findings.addEventListener("change", () => cases.markFor(findings.names.at(-1) ?? null));
   else {
     byId("search-form").hidden = true;
     byId("cases-state").textContent = "This server was started without an index of past cases (--index).";

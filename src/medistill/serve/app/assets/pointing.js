@@ -7,11 +7,14 @@ import { calm, say } from "./notices.js";
 
 export class Pointing {
   #viewer;
+  #asked;
   #study = null;
   #asking = new Latest(byId("heat-form"));
 
-  constructor(viewer) {
+  /** `asked(phrase)` is called with each phrase that is looked for. */
+  constructor(viewer, asked) {
     this.#viewer = viewer;
+    this.#asked = asked;
     byId("heat-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.show(byId("phrase").value);
@@ -37,6 +40,7 @@ export class Pointing {
     if (!text || !this.#study) return;
     byId("phrase").value = text;
     say(`Looking for ${text} in the picture.`);
+    this.#asked(text);
     this.#asking.run(
       (signal) => this.#study.ask("v1/heatmap", { text }, signal),
       (map) => this.#draw(map),
