@@ -36,7 +36,8 @@ def served(tmp_path_factory):
     corpus, run, table, index = (home / name for name in ("corpus", "run", "table.arrow", "index"))
     prepare(PhantomSource(count=400), corpus, val=0.4)
     pretrain(tiny_recipe(size=64, epochs=1, validate_every=1.0), corpus, run, watch=lambda *_: None)
-    index = f"{corpus}@{run}"
+    assert call("embed", run, "--data", corpus, "--out", table) == 0
+    assert call("index", table, "--out", index) == 0
     command = [sys.executable, "-m", "medistill", "serve", run, "--index", index, "--port", "0", "--json"]
     process = subprocess.Popen(
         [str(word) for word in command],
