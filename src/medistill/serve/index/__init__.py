@@ -1,1 +1,0 @@
-"""Past cases, found by image, text or both."""
