@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from medistill.errors import CallError
 from medistill.progress import stages
+from medistill.reporting import say
 
 TOKEN = "MEDISTILL_TOKEN"
 QUICKSTART = Path("quickstart")
@@ -84,7 +86,43 @@ def serve(
 
 def made_quickstart(folder: Path) -> tuple[str, str]:
     """Model and index of the quickstart in a folder; what is missing of it is made, in two minutes."""
-    return str(folder / "run"), f"{folder / 'corpus'}@{folder / 'run'}"
+    from medistill.quickstart import quickstart
+
+    if not (folder / "evaluation" / "page.html").is_file():
+        say(f"making the quickstart in {folder.absolute()}: two minutes")
+        quickstart(folder)
+    run, index = folder / "run", folder / "index"
+    if not _is_index_of(index, run):
+        _index_anew(run, folder / "corpus", index)
+    return str(run), str(index)
+
+
+def _is_index_of(index: Path, run: Path) -> bool:
+    """Whether there is a filled index of that run's model."""
+    from medistill.evaluate.fingerprint import model_hash
+    from medistill.model.any_model import open_model
+    from medistill.serve.index.index import open_index
+
+    if not index.exists():
+        return False
+    opened = open_index(index)
+    try:
+        return bool(opened.about.corpora) and opened.about.model_sha256 == model_hash(open_model(run))
+    finally:
+        opened.close()
+
+
+def _index_anew(run: Path, corpus: Path, index: Path) -> None:
+    from medistill.serve.index.embed import embed
+    from medistill.serve.index.filling import fill
+
+    shutil.rmtree(index, ignore_errors=True)  # of a quickstart that was made before this one
+    table = index.with_suffix(".arrow")
+    table.unlink(missing_ok=True)
+    with stages() as on_progress:
+        embed(run, corpus, table, on_progress=on_progress)
+        fill(index, table, kind=None, delete=(), on_progress=on_progress)
+    table.unlink()  # the index holds all of it
 
 
 def token_for(host: str, *, phantoms: bool) -> str | None:

@@ -19,6 +19,8 @@ from medistill.serve.app.guard import Access, allowed_hosts
 from medistill.serve.app.http import http_server
 from medistill.serve.app.limits import LIMITS
 from medistill.serve.app.loading import load_served
+from medistill.serve.index.embed import embed
+from medistill.serve.index.filling import fill
 from medistill.serve.index.index import open_index
 from tests.serve.conftest import film
 
@@ -61,9 +63,12 @@ def serving(load, *, limits=SMALL, token=TOKEN, phantoms=False) -> Generator[Sim
 
 
 @pytest.fixture(scope="session")
-def index_of_films(german):
+def index_of_films(german, tmp_path_factory):
     """The films of the trained model's corpus, indexed."""
-    return f"{german.corpus}@{german.run}"
+    folder = tmp_path_factory.mktemp("indexed")
+    embed(str(german.run), german.corpus, folder / "table.arrow")
+    fill(folder / "index", folder / "table.arrow", kind=None, delete=(), on_progress=lambda *_: None)
+    return folder / "index"
 
 
 @pytest.fixture(scope="session")

@@ -196,9 +196,7 @@ def zip_file() -> bytes:
     return file.getvalue()
 
 
-def raw_answer(
-    port: int, head: str, parts: Iterable[bytes] = (), *, wait: float = 20.0
-) -> tuple[int, int]:
+def raw_answer(port: int, head: str, parts: Iterable[bytes] = (), *, wait: float = 20.0) -> tuple[int, int]:
     """Status of the answer to a request written by hand, and how many bytes of its body could be sent."""
     sent = 0
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection:

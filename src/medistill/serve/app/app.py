@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from medistill import __version__
 from medistill.serve.app import forms, routes_about, routes_ask, routes_images
-from medistill.serve.app.guard import Access, Guard
+from medistill.serve.app.guard import FAULT, Access, Guard
 from medistill.serve.app.limits import Limits
 from medistill.serve.app.refusal import RefusedError
 from medistill.serve.app.served import Served, Service
@@ -67,6 +67,7 @@ def create_app(
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _fault)
     for part in (routes_about, routes_images, routes_ask):
         app.include_router(part.router)
     return Guard(app, access, limits)
@@ -98,6 +99,11 @@ def _http_error(request: Request, error: Exception) -> Response:
     """Of the framework: a path or method that is not there, a body cut off."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+def _fault(request: Request, error: Exception) -> Response:
+    """Nobody expected it; the guard logs where it was."""
+    return JSONResponse({"error": FAULT}, 500)
 
 
 def _invalid(request: Request, error: Exception) -> Response:

@@ -18,9 +18,12 @@ from medistill.serve.app.refusal import RefusedError, send_refusal
 log = logging.getLogger(__name__)
 
 UPLOADS = ("/v1/images", "/v1/embed/image")
-"""Paths that take a file; every other body is JSON."""
+"""Paths that take a file."""
+ASKS = ("/v1/embed/text", "/v1/zero-shot", "/v1/search", "/v1/heatmap")
+"""Paths that take JSON."""
 FILES = ("application/octet-stream", "image/png", "image/jpeg", "application/dicom")
 """Types of a file, if one is stated; what it is, its bytes tell."""
+FAULT = "the server has a fault; its log says where"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _OPEN = "/v1/about"  # tells the page whether it needs a token
 
@@ -82,7 +85,7 @@ class Guard:
         except Exception as error:
             _log_fault(error)
             if not answer.status:
-                await send_refusal(RefusedError(500, "the server has a fault; its log says where"), answer)
+                await send_refusal(RefusedError(500, FAULT), answer)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             route = getattr(scope.get("route"), "path", "-")
@@ -198,7 +201,7 @@ def _check_body(headers: Mapping[str, list[str]], path: str, most: int) -> None:
     if path in UPLOADS:
         if any(kind not in FILES for kind in kinds):
             raise RefusedError(415, f"expected the bytes of a file, of type {', '.join(FILES)}")
-    elif kinds != ["application/json"]:
+    elif path in ASKS and kinds != ["application/json"]:
         raise RefusedError(415, "expected a body of type application/json")
 
 

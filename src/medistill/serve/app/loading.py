@@ -17,6 +17,7 @@ from medistill.serve.app.lanes import Lanes
 from medistill.serve.app.limits import Limits
 from medistill.serve.app.served import Served
 from medistill.serve.embedding import Progress
+from medistill.serve.index.case import case_id
 from medistill.serve.index.index import Index
 
 EXAMPLES = 8
@@ -28,13 +29,11 @@ def load_served(
     name: str | Path, index: Index | None, limits: Limits, on_progress: Progress | None = None
 ) -> Served:
     """The model of that name with an index of its embeddings; CallError if the index is another model's."""
-    model = _on_device(open_model(name))
-    sha256 = model_hash(model)
-    if index is not None and index.about.model_sha256 != sha256:
-        raise CallError(
-            f"the index was made with another model (sha256 {str(index.about.model_sha256)[:12]}..., this "
-            f"one has {str(sha256)[:12]}...): serve that model, or embed and index the corpus with this one"
-        )
+    opened = open_model(name)
+    sha256 = model_hash(opened)
+    if index is not None:
+        index.about.check_model(sha256, UnitEmbedder(opened).preprocessing, str(name))
+    model = _on_device(opened)
     corpus = _corpus_of(index) if index else None
     known = _known(model, corpus, sha256, on_progress) if corpus else None
     return Served(
@@ -57,11 +56,13 @@ def _on_device(model: Any) -> Any:
 
 def _corpus_of(index: Index) -> Corpus | None:
     """The corpus the index began with, if it is where it was and what it was."""
-    try:
-        corpus = open_corpus(index.about.corpora[0].path)
-    except CallError:
-        return None
-    return corpus if corpus_hash(corpus) == index.about.corpora[0].hash else None
+    for origin in index.about.corpora[:1]:
+        try:
+            corpus = open_corpus(origin.path)
+        except CallError:
+            return None
+        return corpus if corpus_hash(corpus) == origin.sha256 else None
+    return None
 
 
 def _known(model: Any, corpus: Corpus, sha256: str | None, on_progress: Progress | None) -> Known | None:
@@ -81,6 +82,5 @@ def _examples(index: Index, corpus: Corpus) -> tuple[str, ...]:
         shown = [corpus.findings[f] for f in (labels == 1).nonzero()[0]]
         for finding in shown or ["none"]:
             wanted.setdefault(finding, int(rows.indices[place]))
-    return tuple(
-        case.id for row in sorted(set(wanted.values()))[:EXAMPLES] if (case := index.case_at(0, row))
-    )
+    names = [case_id(corpus_hash(corpus), row) for row in sorted(set(wanted.values()))]
+    return tuple(name for name in names if index.case(name))[:EXAMPLES]

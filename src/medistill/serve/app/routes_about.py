@@ -82,13 +82,13 @@ async def about(service: Serving) -> forms.About:
     served, limits = service.served, service.limits
     index = None
     if served.index is not None:
-        found = served.index.about
+        there = served.index.values
         index = forms.IndexAbout(
             images=len(served.index),
-            findings=list(found.findings),
-            views=list(found.views),
-            sexes=list(found.sexes),
-            sources=list(found.sources),
+            findings=list(there.findings),
+            views=list(there.views),
+            sexes=list(there.sexes),
+            sources=list(there.sources),
         )
     return forms.About(
         notice=NOTICE,

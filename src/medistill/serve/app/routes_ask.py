@@ -8,9 +8,11 @@ import numpy as np
 from fastapi import APIRouter, Depends
 from jaxtyping import Float32
 
+from medistill.errors import CallError
 from medistill.serve.app import forms
 from medistill.serve.app.heat import heat_of
 from medistill.serve.app.marks import least_cosine, marked, sentence_spans
+from medistill.serve.app.refusal import RefusedError
 from medistill.serve.app.served import Served, Service, service_of
 from medistill.serve.index.case import Hit
 from medistill.serve.index.filters import Filters
@@ -47,11 +49,14 @@ async def search(asked: forms.Search, service: Serving) -> forms.Hits:
     index, served = service.index, service.served
     image = await served.lanes.image((await service.picture(asked.of)).seen) if asked.of else None
     text = (await served.lanes.texts([asked.text]))[0] if asked.text else None
-    query = query_vector(image, text, weight=asked.weight)
     filters = filters_of(asked.filters)
-    found = await service.in_thread(
-        lambda: index.search(query, asked.k, filters=filters, per_patient=asked.per_patient)
-    )
+    try:
+        query = query_vector(image, text, weight=asked.weight)
+        found = await service.in_thread(
+            lambda: index.search(query, asked.k, filters=filters, per_patient=asked.per_patient)
+        )
+    except CallError as error:  # a filter by what is not there; image and text that cancel out
+        raise RefusedError(422, str(error)) from None
     marks = [[]] * len(found) if text is None else await _marks(served, found, text)
     return forms.Hits(hits=[_hit(hit, spans) for hit, spans in zip(found, marks, strict=True)])
 

@@ -99,7 +99,9 @@ class Service:
             raise RefusedError(415, "not a PNG, JPEG or DICOM image")
         upload = Upload(data=data, size=self.served.lanes.size, max_pixels=self.limits.pixels)
         future = self._pool.begin(parse, upload)
-        await asyncio.wait([asyncio.wrap_future(future)])
+        waiting = asyncio.wrap_future(future)
+        await asyncio.wait([waiting])
+        waiting.exception()  # `outcome` tells it; asyncio would log one that nobody has asked for
         found = outcome(future)
         if isinstance(found, GaveUp):
             raise RefusedError(422, found.reason)

@@ -1,1 +1,1 @@
-"""Past cases, found by image, text or both."""
+"""Case search: embeddings of a corpus as a table, an index over them, and what it finds."""

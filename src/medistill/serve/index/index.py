@@ -1,105 +1,87 @@
-"""Stand-in until the index package lands: exact search over a corpus in memory."""
+"""The one protocol behind which all indexes stand."""
 
-import hashlib
-from types import SimpleNamespace
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
 import numpy as np
-from medistill.data.corpus import Rows, open_corpus
-from medistill.evaluate.fingerprint import corpus_hash
+from jaxtyping import Float32
+
+from medistill.serve.embedding import Progress
+from medistill.serve.index.about import About
 from medistill.serve.index.case import Case, Hit
-from medistill.serve.index.filters import Filters
+from medistill.serve.index.filters import Filters, Values
+from medistill.serve.index.table import EmbeddingTable
+
+Kind = Literal["exact", "usearch"]
+EVERY = Filters()
 
 
 @runtime_checkable
 class Index(Protocol):
-    about: Any
+    """Cases to search. Searches may run in several threads; one process writes at a time."""
 
-    def __len__(self) -> int: ...
+    @property
+    def about(self) -> About:
+        """The model, and the corpora that were added."""
+        ...
+
+    @property
+    def values(self) -> Values:
+        """What there is to filter by."""
+        ...
+
+    def __len__(self) -> int:
+        """Images."""
+        ...
+
+    def add(self, table: EmbeddingTable, *, on_progress: Progress | None = None) -> int:
+        """Take in a table; on the disk when this returns, whole or not at all. How many images it has.
+
+        A study whose id is in the index is replaced. CallError if the table is of another model.
+        """
+        ...
+
+    def delete(self, study_ids: Sequence[str]) -> int:
+        """Remove studies, as durably; how many images went. Unknown ids remove nothing."""
+        ...
+
     def search(
-        self, query, k: int, *, filters: Filters = Filters(), per_patient: bool = True
-    ) -> list[Hit]: ...
-    def case(self, id: str) -> Case | None: ...
+        self,
+        query: Float32[np.ndarray, " d"],
+        k: int,
+        *,
+        filters: Filters = EVERY,
+        per_patient: bool = True,
+    ) -> list[Hit]:
+        """The k nearest studies by their best image, best first, equal ones as they were added.
+
+        Fewer where there are no more. CallError for an unknown filter value, a query of another width, k < 1.
+
+        query         unit
+        per_patient   of a patient the best study alone
+        """
+        ...
+
+    def case(self, id: str) -> Case | None:  # noqa: A002 - the contract's name
+        """The case of that id; None if there is none."""
+        ...
+
     def close(self) -> None: ...
 
 
-class Skeleton:
-    def __init__(self, path, model, sha):
-        from medistill.evaluate.embed import embed_images
+def open_index(name: str | Path) -> Index:
+    """The index in a folder; CallError if there is none, or it is damaged."""
+    from medistill.serve.index.folder import FolderIndex
 
-        corpus = open_corpus(path)
-        rows = Rows(corpus, np.arange(corpus.table.num_rows))
-        self.vectors = embed_images(model, rows, np.arange(len(rows)))
-        cols = {
-            n: rows.column(n)
-            for n in (
-                "study_id",
-                "patient_id",
-                "split",
-                "view",
-                "sex",
-                "age",
-                "date",
-                "source",
-                "text",
-                "labels",
-            )
-        }
-        h = corpus_hash(corpus)
-        self.cases = [
-            Case(
-                id=hashlib.sha256(f"{h}{i}".encode()).hexdigest()[:24],
-                row=i,
-                **{n: c[i] for n, c in cols.items() if n not in ("labels", "date")},
-                date=str(cols["date"][i]) if cols["date"][i] else None,
-                labels={k: v for k, v in (cols["labels"][i] or {}).items() if v is not None},
-            )
-            for i in range(len(rows))
-        ]
-        self.by_id = {c.id: c for c in self.cases}
-        d = lambda n: sorted({getattr(c, n) for c in self.cases if getattr(c, n)})
-        self.about = SimpleNamespace(
-            model_sha256=sha,
-            findings=corpus.findings,
-            views=d("view"),
-            sexes=d("sex"),
-            sources=d("source"),
-            phantoms=corpus.card["source"] == "phantom",
-            corpora=[SimpleNamespace(path=str(path), hash=h)],
-        )
-
-    def __len__(self):
-        return len(self.cases)
-
-    def search(self, query, k, *, filters=Filters(), per_patient=True):
-        scores = self.vectors @ query
-        hits, seen = [], set()
-        for i in np.argsort(-scores):
-            c = self.cases[i]
-            if filters.views and c.view not in filters.views or filters.sexes and c.sex not in filters.sexes:
-                continue
-            if any(c.labels.get(f) != 1 for f in filters.labels):
-                continue
-            key = c.patient_id if per_patient else c.study_id
-            if key in seen:
-                continue
-            seen.add(key)
-            hits.append(Hit(case=c, score=float(scores[i])))
-            if len(hits) == k:
-                break
-        return hits
-
-    def case(self, id):
-        return self.by_id.get(id)
-
-    def close(self): ...
+    return FolderIndex(Path(name))
 
 
-def open_index(name):
-    from medistill.evaluate.fingerprint import model_hash
-    from medistill.model.any_model import open_model
+def index_for(name: str | Path, about: About, kind: Kind | None = None) -> Index:
+    """The index of that name, made if there is none for vectors of that model.
 
-    corpus, _, run = str(name).partition("@")
-    model = open_model(run)
-    found = Skeleton(corpus, model, model_hash(model))
-    found.case_at = lambda table, row: found.cases[row]
-    return found
+    kind   of the index to make, exact if None; CallError if it is there and of another kind
+    """
+    from medistill.serve.index.folder import folder_for
+
+    return folder_for(Path(name), about, kind)
