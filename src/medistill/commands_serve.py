@@ -33,6 +33,7 @@ def serve(
     def ready(address: Address) -> None:
         if json:
             print_json({"url": address.url, "token_required": address.token_required})
-        say(f"Not a medical device. Open {address.url}")
+        else:
+            say(f"Not a medical device. Open {address.url}")
 
     run(model, index, host=host, port=port, allow_hosts=allow_host, ready=ready)
