@@ -40,6 +40,7 @@ def show(page: Page, url: str) -> None:
         page.locator("#scores > li").filter(has_text=finding).locator(".word").wait_for()
     page.get_by_role("button", name="Show where: left effusion").click()
     page.locator("#heat-said:not(:empty)").wait_for()
+    page.locator("#cases-state", has_text="marked: left effusion").wait_for()
     page.locator("#hits img").nth(9).wait_for()
     page.mouse.move(0, 0)
     page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
