@@ -44,6 +44,10 @@ class IsolatedPool:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes, whatever they do."""
         self._pool.stop()  # of work that nobody waits for any more
         self._pool.join()
 

@@ -38,6 +38,13 @@ def test_a_body_that_states_no_length_is_refused_when_it_passes_the_limit(server
     assert sent < 60 * 2**20  # of 2 GB; what is above the limit lay in the buffers of the system
 
 
+def test_a_body_nobody_asked_for_is_not_read_to_its_end(server):
+    head = f"GET /healthz HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\n"
+    status, sent = raw_answer(server.port, head, chunked(zeros(2048)))
+    assert status == 200
+    assert sent < 60 * 2**20
+
+
 def test_a_json_body_is_bounded_too(server):
     head = f"POST /v1/search HTTP/1.1\r\n{HEAD.replace('image/png', 'application/json')}"
     status, _ = raw_answer(server.port, f"{head}Transfer-Encoding: chunked\r\n\r\n", chunked(zeros(64)))

@@ -139,7 +139,7 @@ class _Answer:
             headers = dict(HEADERS)
             if self._scope["path"].startswith("/v1/"):
                 headers["Cache-Control"] = "no-store"
-            if self._scope["method"] not in ("GET", "HEAD") and not self._body.complete:
+            if _has_body(self._scope) and not self._body.complete:
                 headers["Connection"], self._closes = "close", True
             pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
             message = {**message, "headers": [*message.get("headers", ()), *pairs]}
@@ -162,6 +162,11 @@ def allowed_hosts(bound: str, more: Iterable[str]) -> frozenset[str]:
     """Names this server answers to: the loopback ones, the address it is bound to, and those given."""
     named = (host_name(f"[{name}]" if ":" in name else name) for name in (bound, *more))
     return frozenset({"127.0.0.1", "localhost", "::1"} | {name for name in named if name})
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = _headers(scope)
+    return "transfer-encoding" in headers or headers.get("content-length", ["0"]) != ["0"]
 
 
 def _headers(scope: Scope) -> dict[str, list[str]]:

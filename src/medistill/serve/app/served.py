@@ -144,7 +144,7 @@ class Service:
 
     def close(self) -> None:
         """End processes and threads; forget the images."""
-        self._pool.__exit__()
+        self._pool.close()
         self._threads.shutdown(cancel_futures=True)
         if self.loaded:
             self.loaded.lanes.close()
