@@ -61,7 +61,7 @@ class PostgresIndex:
             if filters.any:
                 filters.check(self._values_in(cursor, state))
             ranked = Search(cursor, self._names, query, filters).hits(k, state.images, per_patient)
-            cases = cases_at(cursor, self._names, [image.place for image in ranked])
+            cases = cases_at(cursor, self._names, state.about.findings, [image.place for image in ranked])
         return [Hit(case=cases[image.place], score=image.score) for image in ranked]
 
     def case(self, id: str) -> Case | None:  # noqa: A002 - the protocol's name
@@ -72,7 +72,8 @@ class PostgresIndex:
         if len(digest) != ID_BYTES or digest.hex() != id:
             return None
         with self._sessions.reading() as cursor:
-            return case_of(cursor, self._names, UUID(bytes=digest))
+            findings = read_state(cursor, self._names).about.findings
+            return case_of(cursor, self._names, findings, UUID(bytes=digest))
 
     def add(self, table: EmbeddingTable, *, on_progress: Progress | None = None) -> int:
         with self._sessions.writing() as cursor:

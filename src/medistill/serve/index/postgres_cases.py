@@ -25,14 +25,14 @@ SELECT value FROM found WHERE value IS NOT NULL
 """
 
 
-def cases_at(cursor: Cursor, names: Names, places: Sequence[int]) -> dict[int, Case]:
+def cases_at(cursor: Cursor, names: Names, findings: Sequence[str], places: Sequence[int]) -> dict[int, Case]:
     """The cases at these places."""
-    return _cases(cursor, names, _AT, list(places))
+    return _cases(cursor, names, findings, _AT, list(places))
 
 
-def case_of(cursor: Cursor, names: Names, name: UUID) -> Case | None:
+def case_of(cursor: Cursor, names: Names, findings: Sequence[str], name: UUID) -> Case | None:
     """The case of that id."""
-    return next(iter(_cases(cursor, names, _OF, name).values()), None)
+    return next(iter(_cases(cursor, names, findings, _OF, name).values()), None)
 
 
 def values_in(cursor: Cursor, names: Names, findings: Sequence[str]) -> Values:
@@ -46,13 +46,18 @@ def values_in(cursor: Cursor, names: Names, findings: Sequence[str]) -> Values:
     return Values(views=views, sexes=sexes, sources=sources, findings=tuple(findings))
 
 
-def _cases(cursor: Cursor, names: Names, statement: str, given: Any) -> dict[int, Case]:
+def _cases(
+    cursor: Cursor, names: Names, findings: Sequence[str], statement: str, given: Any
+) -> dict[int, Case]:
     with cursor.connection.cursor(row_factory=dict_row) as rows:
         rows.execute(names.fill(statement), [given])
-        return {cells.pop("place"): _case(cells) for cells in rows}
+        return {cells.pop("place"): _case(cells, findings) for cells in rows}
 
 
-def _case(cells: dict[str, Any]) -> Case:
+def _case(cells: dict[str, Any], findings: Sequence[str]) -> Case:
+    """Labels come back in the order of the findings, which jsonb does not keep."""
+    labels: dict[str, int] = cells["labels"]
     told: dict[str, Any] = {"id": cells["id"].hex, "date": cells["date"] and cells["date"].isoformat()}
     told |= {name: cells[name] or "" for name in ("text", "source")}
+    told["labels"] = {finding: labels[finding] for finding in findings if finding in labels}
     return Case(**cells | told)

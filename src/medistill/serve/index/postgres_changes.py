@@ -1,6 +1,5 @@
 """Changes of an index in PostgreSQL: each within one transaction of the caller's."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -75,8 +74,7 @@ def _rows(batch: pa.RecordBatch, corpus_sha256: str, dim: int) -> Iterator[tuple
     told: list[dict[str, Any]] = batch.drop_columns(["image_vector", "text_vector"]).to_pylist()
     for cells, vector in zip(told, vectors, strict=True):
         cells["id"] = case_digest(corpus_sha256, cells["row"])
-        stated = {name: value for name, value in cells["labels"].items() if value is not None}
-        cells["labels"] = json.dumps(stated)
+        cells["labels"] = {name: value for name, value in cells["labels"].items() if value is not None}
         cells["text"] = cells["text"] and cells["text"].replace("\0", "")  # which PostgreSQL does not store
         cells["vector"] = Vector(vector).to_binary()
         yield tuple(cells[name] for name in _TYPES)

@@ -22,7 +22,7 @@ _FETCHED = 4
 _MOST = 1_000
 """Images beyond which all are compared again; also the most that pgvector takes as candidates."""
 
-_COUNT = "SELECT count(*) FROM (SELECT FROM {image} WHERE {condition} LIMIT %s) AS some"
+_COUNT = "SELECT count(*) FROM (SELECT FROM {image} WHERE {condition} LIMIT %s) AS found"
 _ROWS = """
 SELECT place, study_id, patient_id, -(vector {times} %s::{vector}) AS score FROM {image} WHERE {condition}
 """
