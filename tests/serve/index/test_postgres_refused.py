@@ -7,6 +7,7 @@ import pytest
 from medistill.errors import CallError, MedistillError
 from medistill.serve.index import postgres_schema
 from medistill.serve.index.index import index_for, open_index
+from medistill.serve.index.postgres import opened
 from tests.test_cli import call, one_line
 
 from .conftest import make_table
@@ -176,9 +177,7 @@ def locked(server, filled):
 
 @pytest.mark.slow
 def test_passwords_come_by_the_ways_of_libpq(locked, tmp_path, monkeypatch):
-    with pytest.raises(
-        MedistillError, match="it asks for a password: put one into ~/.pgpass, a service file"
-    ):
+    with pytest.raises(MedistillError, match="it asks for a password: put one into"):
         open_index(locked)
     monkeypatch.setenv("PGPASSWORD", "wrong")
     with pytest.raises(MedistillError, match="it refuses this user or password"):
@@ -216,7 +215,7 @@ def test_a_database_that_will_not_do_says_why(server, made, filled, monkeypatch)
         open_index(filled)
     server.run(f"UPDATE {schema}.about SET format = 1, told = '[]'")
     with pytest.raises(CallError, match="is damaged"):
-        _ = open_index(filled).about
+        _ = opened(filled).about
     server.run(f"DROP TABLE {schema}.about")
     with pytest.raises(CallError, match="holds tables that are no index"):
         index_for(filled, made.table.about)
