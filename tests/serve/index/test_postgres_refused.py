@@ -1,6 +1,7 @@
 """Addresses, passwords, rights and servers that will not do: one line each, without secrets."""
 
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -53,6 +54,7 @@ def refused(capsys, address: str, status: int) -> str:
         ("postgresql://somebody@127.0.0.1:1/patients", 1, "no server listens there"),
         ("postgresql://somebody@/patients?host=/elsewhere", 1, "no server listens there"),
         ("postgresql://somebody@elsewhere.invalid/patients", 1, "there is no host of that name"),
+        (f"postgresql://{'elsewhere' * 9}/patients", 1, "`psql` with the same address tells why"),
         ("postgresql:///?service=somebody", 1, "the service of the address is in no service file"),
     ],
 )
@@ -118,9 +120,13 @@ def test_what_is_missing_is_said_to_the_administrator(server, user, made):
 
 @pytest.mark.slow
 def test_an_owner_of_the_database_needs_no_administrator_but_for_pgvector(server, user, made):
-    server.run("ALTER DATABASE patients OWNER TO somebody", "SELECT 1")
+    server.run("ALTER DATABASE patients OWNER TO somebody")
     server.run("CREATE SCHEMA tools", "CREATE EXTENSION vector SCHEMA tools", database="patients")
-    index = index_for(server.address("cases", user=user, database="patients"), made.table.about)
+    place = server.address("cases", user=user, database="patients")
+    with pytest.raises(CallError, match="must run: GRANT USAGE ON SCHEMA tools TO this user"):
+        index_for(place, made.table.about)
+    server.run("GRANT USAGE ON SCHEMA tools TO somebody", database="patients")
+    index = index_for(place, made.table.about)
     assert index.add(made.table) == 20
     assert index.search(made.vectors[3], 1)[0].case.row == 3
     index.close()
@@ -214,8 +220,8 @@ def test_a_database_that_will_not_do_says_why(server, made, filled, monkeypatch)
     with pytest.raises(CallError, match=f"the index in schema {schema} is of format 7, expected 1"):
         open_index(filled)
     server.run(f"UPDATE {schema}.about SET format = 1, told = '[]'")
-    with pytest.raises(CallError, match="is damaged"):
-        _ = opened(filled).about
+    with closing(opened(filled)) as index, pytest.raises(CallError, match="is damaged"):
+        _ = index.about
     server.run(f"DROP TABLE {schema}.about")
     with pytest.raises(CallError, match="holds tables that are no index"):
         index_for(filled, made.table.about)

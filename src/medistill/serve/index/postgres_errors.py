@@ -12,11 +12,14 @@ from medistill.errors import CallError, MedistillError
 _CONNECTING = (
     (r"no password supplied", "it asks for a password: put one into ~/.pgpass, a service file or PGPASSWORD"),
     (r"authentication failed", "it refuses this user or password"),
-    (r"no pg_hba\.conf entry", "its pg_hba.conf does not admit this user from this host"),
+    (
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+        "its pg_hba.conf does not admit this user from this host",
+    ),
     (r'role ".*" does not exist', "it has no such user"),
     (r'database ".*" does not exist', "it has no such database"),
     (r"permission denied for database", "this user may not connect to that database"),
-    (r"could not translate host name", "there is no host of that name"),
+    (r"could not translate host name|failed to resolve host", "there is no host of that name"),
     (r"[Cc]onnection refused|No such file or directory", "no server listens there"),
     (r"timeout|timed out", "no answer in time"),
     (r"too many|connection slots", "it has no connection left"),
@@ -28,7 +31,7 @@ _READ = "GRANT USAGE ON SCHEMA {0}, and SELECT ON ALL TABLES IN SCHEMA {0}"
 _WRITE = "INSERT, UPDATE, DELETE to change the index too"
 
 
-def unreachable(error: psycopg.OperationalError) -> MedistillError:
+def unreachable(error: Exception) -> MedistillError:
     """Why there is no connection."""
     said = str(error)
     known = [reason for pattern, reason in _CONNECTING if re.search(pattern, said)]

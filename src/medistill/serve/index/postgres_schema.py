@@ -141,13 +141,19 @@ def _extension(cursor: Cursor) -> str | None:
             f"the database stores text as {encoding}, expected UTF8: make one with ENCODING 'UTF8'"
         )
     cursor.execute(
-        "SELECT extversion, nspname FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace "
+        "SELECT extversion, nspname, has_schema_privilege(extnamespace, 'USAGE') "
+        "FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace "
         "WHERE extname = %s",
         [EXTENSION],
     )
     if (found := cursor.fetchone()) is None:
         return None
-    version, schema = found
+    version, schema, is_usable = found
+    if not is_usable:
+        raise CallError(
+            f"this user may not use pgvector; an administrator must run: GRANT USAGE ON SCHEMA {schema} TO "
+            "this user"
+        )
     if _numbers(version) < _LEAST_VERSION:
         least = ".".join(map(str, _LEAST_VERSION))
         raise CallError(
@@ -174,7 +180,7 @@ def _make_extension(cursor: Cursor) -> str:
 
 
 def _make_schema(cursor: Cursor, schema: str) -> None:
-    if cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", [schema]).fetchone():
+    if cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", [schema]).fetchone() is not None:
         return
     with _administrator(f"CREATE SCHEMA {schema} AUTHORIZATION this user"):
         cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))

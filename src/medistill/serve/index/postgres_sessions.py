@@ -86,7 +86,7 @@ class Sessions:
             return self._idle.pop(), False
         try:
             return psycopg.connect(self._address.conninfo, prepare_threshold=None), True
-        except psycopg.OperationalError as error:
+        except (psycopg.OperationalError, UnicodeError) as error:  # the latter for a name no host can have
             raise unreachable(error) from None
 
     def _put_back(self, connection: Connection) -> None:
