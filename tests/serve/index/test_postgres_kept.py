@@ -169,6 +169,17 @@ def test_values_are_data_whatever_is_in_them(server, tmp_path, monkeypatch):
     index.close()
 
 
+def test_reports_keep_their_characters_whatever_the_encoding_of_the_shell(server, tmp_path, monkeypatch):
+    original = conftest._row
+    monkeypatch.setattr(conftest, "_row", lambda *given: original(*given) | {"text": "Ödem, 胸水"})
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    made = make_table(tmp_path / "table.arrow", 4)
+    index = index_for(new_schema(server), made.table.about)
+    index.add(made.table)
+    assert index.search(queries(1)[0], 1)[0].case.text == "Ödem, 胸水"
+    index.close()
+
+
 def test_a_report_loses_the_one_character_that_cannot_be_stored(server, tmp_path, monkeypatch):
     original = conftest._row
     monkeypatch.setattr(conftest, "_row", lambda *given: original(*given) | {"text": "no\0 edema"})

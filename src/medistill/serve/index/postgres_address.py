@@ -50,4 +50,4 @@ def _checked(uri: str) -> str:
             "put it into ~/.pgpass, a service file or PGPASSWORD instead"
         )
     added = {name: value for name, value in _DEFAULTS.items() if name not in given}
-    return conninfo.make_conninfo(uri, **added)
+    return conninfo.make_conninfo(uri, client_encoding="UTF8", **added)

@@ -49,7 +49,7 @@ def add_table(cursor: Cursor, names: Names, table: EmbeddingTable, on_progress: 
     write_state(cursor, names, state.about.with_corpora(told.corpora), images)
     cursor.execute(names.fill(_STATISTICS))
     if images > LEAST:
-        make_graph(cursor, names, told.dim)
+        make_graph(cursor, names, told.dim, on_progress)
 
 
 def delete_studies(cursor: Cursor, names: Names, study_ids: Sequence[str]) -> int:

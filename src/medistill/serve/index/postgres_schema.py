@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from psycopg import Cursor, errors, sql
 
 from medistill.errors import CallError
+from medistill.serve.embedding import Progress, counted
 from medistill.serve.index.about import About
 
 FORMAT = 1
@@ -119,12 +120,15 @@ def has_graph(cursor: Cursor, names: Names) -> bool:
     return cursor.execute(found.encode(), [names.schema]).fetchone() is not None
 
 
-def make_graph(cursor: Cursor, names: Names, dim: int) -> None:
+def make_graph(cursor: Cursor, names: Names, dim: int, on_progress: Progress | None) -> None:
     """The HNSW graph over all images, unless there is one; none where vectors are too wide for it."""
     if dim > _GRAPH_DIM or has_graph(cursor, names):
         return
     with _administrator("GRANT owner_of_the_tables TO this user, who adds the HNSW graph"):
+        tell = counted(on_progress, "building the graph", 1)
+        tell(0)
         cursor.execute(names.fill(_GRAPH))
+        tell(1)
 
 
 def _is_there(cursor: Cursor, schema: str) -> bool:
@@ -135,7 +139,7 @@ def _is_there(cursor: Cursor, schema: str) -> bool:
 
 def _extension(cursor: Cursor) -> str | None:
     """The schema of pgvector; None if this database has it not. CallError if it is too old."""
-    encoding = cursor.connection.info.parameter_status("server_encoding")
+    (encoding,) = cursor.execute("SELECT current_setting('server_encoding')").fetchone() or (None,)
     if encoding != "UTF8":
         raise CallError(
             f"the database stores text as {encoding}, expected UTF8: make one with ENCODING 'UTF8'"
