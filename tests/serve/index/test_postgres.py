@@ -15,6 +15,7 @@ from medistill.serve.index.filters import Filters
 from medistill.serve.index.index import Index, index_for, open_index
 from tests.test_cli import call
 
+from . import conftest
 from .brute import assert_equal, brute
 from .conftest import DIM, Made, about, make_table, unit
 from .postgres_server import new_schema
@@ -88,6 +89,7 @@ def assert_same(inside: Index, outside: Index) -> None:
                 hits = inside.search(query, k, filters=filters, per_patient=per_patient)
                 expected = outside.search(query, k, filters=filters, per_patient=per_patient)
                 assert [(hit.case, hit.score) for hit in hits] == close(expected)
+                assert [[*hit.case.labels] for hit in hits] == [[*hit.case.labels] for hit in expected]
     assert all(inside.case(hit.case.id) == hit.case for hit in hits)
 
 
@@ -119,15 +121,19 @@ def test_the_graph_finds_what_a_loop_finds(server, place, made, graph):
     assert uses_of_graph(server, place) > before + len(queries())
 
 
-def test_where_the_graph_gives_up_all_are_compared(server, place, made, graph, monkeypatch):
+def test_where_the_graph_gives_up_all_are_compared(server, tmp_path, graph, monkeypatch):
     monkeypatch.setattr(postgres_search, "EXPANSION", 1)
     monkeypatch.setenv("PGOPTIONS", f"{BY_GRAPH} -c hnsw.max_scan_tuples=1")
-    before, index = uses_of_graph(server, place), open_index(place)
-    for query in queries():
-        hits = index.search(query, 4, filters=Filters(sexes=("F",)))
-        assert_equal(hits, brute(made, query, 4, Filters(sexes=("F",))))
+    query = queries(1)[0]
+    noise = np.random.default_rng(0).standard_normal((1500, DIM)) * 0.1
+    vectors = unit(np.where(np.arange(1500)[:, None] < 60, -query, query) + noise)
+    made = make_table(tmp_path / "table.arrow", 1500, vectors=vectors, batch=500)
+    address, far = new_schema(server), Filters(dates=(None, "2020-01-30"))
+    index = index_for(address, made.table.about)
+    index.add(made.table)
+    assert_equal(index.search(query, 9, filters=far), brute(made, query, 9, far))
     index.close()
-    assert uses_of_graph(server, place) > before
+    assert uses_of_graph(server, address) == 1
 
 
 def test_a_filter_to_few_compares_them_all(server, place, made, graph):
@@ -285,8 +291,15 @@ def test_an_unknown_filter_says_what_there_is(opened, filters, said):
         opened.search(queries(1)[0], 1, filters=filters)
 
 
-def test_ages_are_compared_as_they_are_stored(opened):
-    query = queries(1)[0]
+def test_ages_are_compared_as_they_are_stored(server, opened, tmp_path, monkeypatch):
+    query, original = queries(1)[0], conftest._row
+    monkeypatch.setattr(conftest, "_row", lambda *given: original(*given) | {"age": 30.1})
+    made = make_table(tmp_path / "table.arrow", 4)
+    index = index_for(new_schema(server), made.table.about)
+    index.add(made.table)
+    assert index.search(query, 1, filters=Filters(ages=(30.1, None)))
+    assert index.search(query, 1, filters=Filters(ages=(None, 30.1)))
+    index.close()
     assert opened.search(query, 1, filters=Filters(ages=(-1e300, 1e300)))
     assert not opened.search(query, 1, filters=Filters(ages=(1e300, None)))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from medistill.errors import CallError, MedistillError
-from medistill.serve.index import postgres_sessions
+from medistill.serve.index import postgres_changes, postgres_sessions
 from medistill.serve.index.filters import Filters
 from medistill.serve.index.index import index_for, open_index
 from medistill.serve.index.postgres_state import lock_state
@@ -88,15 +88,19 @@ def test_a_lost_connection_undoes_an_addition(server, index, tables, caplog, mom
         index.add(tables[1].table, on_progress=lose)
     assert str(raised.value) == "the connection to the database was lost; the same call can be made again"
     assert str(server.folder) not in caplog.text
+    assert not logging.getLogger("psycopg").isEnabledFor(logging.WARNING)
     assert studies(index) == studies_of(tables[0])
     assert index.add(tables[1].table) == 40
     assert studies(index) == studies_of(*tables[:2])
 
 
-def test_an_exception_in_the_middle_undoes_an_addition(index, tables):
+@pytest.mark.parametrize("moment", [("writing", 21), ("building the graph", 0), ("building the graph", 1)])
+def test_an_exception_in_the_middle_undoes_an_addition(index, tables, monkeypatch, moment):
     def fail(stage: str, done: int, total: int | None) -> None:
-        if done > 20:
+        if (stage, done) == moment:
             raise KeyboardInterrupt
+
+    monkeypatch.setattr(postgres_changes, "LEAST", 10)
 
     with pytest.raises(KeyboardInterrupt):
         index.add(tables[1].table, on_progress=fail)
