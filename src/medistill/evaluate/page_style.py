@@ -140,6 +140,7 @@ footer { margin-top: 48px; padding-top: 14px; border-top: 1px solid var(--line);
   section { margin-top: 24pt; }
   .tile, .case, tr, figure { break-inside: avoid; }
   h2 { break-after: avoid; }
+  details::details-content { content-visibility: visible; block-size: auto; display: block; }
   .case .film { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """
