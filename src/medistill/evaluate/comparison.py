@@ -9,7 +9,7 @@ from medistill.evaluate.figure_names import OF_NO_MODEL
 from medistill.evaluate.interval import Entry, Figure, Metrics, undefined
 
 UNADJUSTED = (
-    "intervals are not adjusted for their number: of differences that are none, one in twenty excludes zero; "
+    "Intervals are not adjusted for their number: of differences that are none, one in twenty excludes zero; "
     "p_holm is p adjusted by Holm's method over the findings of one task and model"
 )
 _HEADLINES = (
@@ -73,37 +73,29 @@ def compared(entrants: Sequence[Entrant]) -> dict[str, Any]:
 
 
 def _figure(task: str, name: str, entrants: Sequence[Entrant]) -> dict[str, dict[str, Entry]]:
-    """The figure of every model that has it, and every other model's difference from the first."""
-    base, rivals = entrants[0], entrants[1:]
+    """The figure of every model, and every other model's difference from the first."""
     found = {e.label: e.metrics[task][name] for e in entrants if name in e.metrics.get(task, {})}
-    counts = next({key: entry[key] for key in _COUNTS} for entry in found.values())
-    differences: dict[str, Entry] = {}
-    for rival in rivals:
-        reason = _lacking(found, (base.label, rival.label))
-        differences[rival.label] = (
-            undefined(reason, []) | counts
-            if reason
-            else _difference(found[rival.label], found[base.label], counts)
-        )
-    return {"values": found, "differences": differences}
+    counts: Entry = next({key: entry[key] for key in _COUNTS} for entry in found.values())
+    missing = undefined("this model has no such figure", []) | counts
+    values = {entrant.label: found.get(entrant.label, missing) for entrant in entrants}
+    base, *rivals = values
+    return {
+        "values": values,
+        "differences": {rival: _difference(values, rival, base) | counts for rival in rivals},
+    }
 
 
-def _lacking(found: Mapping[str, Entry], labels: Sequence[str]) -> str | None:
-    """Why one of these models has no such figure."""
-    for label in labels:
-        if label not in found:
-            return f"model {label} has no such figure"
-        if found[label]["value"] is None:
-            return f"not defined for model {label}: {found[label].get('reason', '')}"
-    return None
-
-
-def _difference(one: Entry, other: Entry, counts: Entry) -> Entry:
+def _difference(values: Mapping[str, Entry], rival: str, base: str) -> Entry:
+    """Of two models, or why there is none."""
+    one, other = values[rival], values[base]
+    for label, entry in ((base, other), (rival, one)):
+        if entry["value"] is None:
+            return undefined(f"not defined for model {label}: {entry.get('reason', '')}", [])
     assert isinstance(one, Figure) and isinstance(other, Figure)
     if one.resampling is None or other.resampling is None:
-        return undefined("its groups were resampled apart, so models cannot be paired in it", []) | counts
+        return undefined("its groups were resampled apart, so models cannot be paired in it", [])
     if reason := why_unpaired(one, other):
-        return undefined(reason, []) | counts
+        return undefined(reason, [])
     found = paired_difference(one, other)
     low, high = found["low"], found["high"]
     found["excludes_zero"] = low is not None and high is not None and bool(float(low) > 0 or float(high) < 0)

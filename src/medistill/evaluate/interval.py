@@ -160,7 +160,8 @@ def share_figure(
         ends = {0.0: (0.0, bound), 1.0: (1 - bound, 1.0)}
         return ends.get(value) or percentile_interval(spread)
 
-    return figure(values, patient_ids, reason=reason, interval=percentiles_or_bound, **counts)
+    how = percentiles_or_bound
+    return figure(values, patient_ids, reason=reason, interval=how, ranked=None, **counts)
 
 
 def undefined(reason: str, patient_ids: Sequence[str]) -> Entry:

@@ -18,6 +18,8 @@ from medistill.evaluate.page_comparison_tables import (
 
 Comparison = Mapping[str, Any]
 _SLICE = "zero_shot/"
+_IN_A_TILE = {"i2t_r@10_unique": "Recall@10, unique reports"}
+"""Names that say enough where they do not stand below another figure."""
 
 
 def comparison_page(comparison: Comparison) -> str:
@@ -41,7 +43,7 @@ def _header(comparison: Comparison) -> Html:
     phantom = of["source"] == "phantom"
     drawn = "phantom corpus" if phantom else f"corpus from {of['source'] or 'an unnamed source'}"
     cases = f"{of['n_images']:,} studies of {of['n_patients']:,} patients, " if "n_images" in of else ""
-    tiles = [_tile(comparison, *pair, rival) for pair in comparison["headlines"] for rival in rivals]
+    tiles = [_tile(comparison, task, name, to) for task, name in comparison["headlines"] for to in rivals]
     caveat = "Phantoms are drawn, not taken: the figures do not say how it does on patients."
     return tag(
         "header",
@@ -61,7 +63,7 @@ def _header(comparison: Comparison) -> Html:
 def _tile(comparison: Comparison, task: str, name: str, rival: str) -> Html:
     entry = comparison["tasks"][task][name]["differences"][rival]
     value, interval = signed(entry)
-    title = f"{_task(task).partition(':')[0]}: {figure_name(name).removeprefix('… ')}"
+    title = f"{_task(task).partition(':')[0]}: {_IN_A_TILE.get(name, figure_name(name))}"
     return tag(
         "div",
         tag("dt", f"{title}, {rival} less {comparison['baseline']}"),

@@ -50,7 +50,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
         (
             "Many at once",
             f"{told['with_interval']:,} differences with an interval in comparison.json, of which "
-            f"{told['excluding_zero']:,} exclude zero{without}. {told['adjustment'].capitalize()}. Name the "
+            f"{told['excluding_zero']:,} exclude zero{without}. {told['adjustment']}. Name the "
             "figure that counts before looking.",
         ),
         (

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from medistill.evaluate.chart import range_axis, range_plot
@@ -15,17 +16,23 @@ Groups = Mapping[str, tuple[str | list[str], list[str]]]
 """Title of a group of rows -> its task, or several, and the figures of it."""
 
 COMPARISON_STYLE = """
-.scroll { overflow-x: auto; }
+a { color: var(--accent); }
 .plain { font-weight: 400; }
-.verdict { white-space: nowrap; font-size: 13px; }
+.verdict { font-size: 13px; }
 .letter { font-weight: 620; }
 .range .hollow { fill: var(--card); stroke: var(--accent); stroke-width: 2; }
-.versus td.plot, .versus th.plot { width: 30%; }
-.versus td.plot.wider, .versus th.plot.wider { width: 42%; }
-tr.first > * { border-top: 1px solid var(--grid); }
+.versus td.plot, .versus th.plot { width: 26%; min-width: 130px; }
+.versus td.plot.wider, .versus th.plot.wider { width: 40%; }
+.versus tr.inner > td { border-bottom: 0; }
+.versus tbody tr:last-child > * { border-bottom: 1px solid var(--grid); }
 @media (max-width: 640px) {
-  .verdict { white-space: normal; font-size: 11.5px; }
-  .versus td.plot, .versus th.plot { width: 28%; }
+  .verdict { font-size: 11.5px; }
+  .versus th, .versus td { padding-right: 6px; }
+  .versus .plot, .versus .plot.wider { width: 26% !important; min-width: 84px !important; }
+}
+@media print {
+  .versus table { font-size: 12px; }
+  .versus .axis .minor { display: none; }
 }
 """
 
@@ -43,7 +50,7 @@ def signed(entry: Entry) -> tuple[str, str]:
     digits = 1 if max(abs(float(v)) for v in (value, low, high) if v is not None) >= 10 else 3
 
     def shown(number: object) -> str:
-        return f"{float(str(number)) + 0.0:+.{digits}f}" if round(float(str(number)), digits) else "0"
+        return f"{float(str(number)):+.{digits}f}" if round(float(str(number)), 6) else "0"
 
     interval = "-" if low is None or high is None else f"{shown(low)} to {shown(high)}"
     return shown(value), interval
@@ -54,56 +61,73 @@ def verdict(task: str, name: str, entry: Entry) -> str:
     if entry["value"] is None:
         return f"no difference: {entry.get('reason', '')}"
     if name.startswith(OF_NO_MODEL):
-        return "the same for any model"
+        return "same for all"
     if not entry["excludes_zero"]:
         return "holds zero"
     up = float(entry["value"]) > 0
     if " less " in task:
-        return "▲ higher" if up else "▼ lower"
-    return f"{'▲' if up else '▼'} {'better' if up != (name in LOWER_IS_BETTER) else 'worse'}"
+        return "▲\N{NO-BREAK SPACE}higher" if up else "▼\N{NO-BREAK SPACE}lower"
+    return f"{'▲' if up else '▼'}\N{NO-BREAK SPACE}{'better' if up != (name in LOWER_IS_BETTER) else 'worse'}"
 
 
 def differences_card(comparison: Comparison, groups: Groups, *, tested: bool = False) -> Html:
     """A row for each figure and model other than the first; `tested` with columns for p."""
-    base = comparison["baseline"]
     domain = _domain(comparison, groups)
     marks = (domain[0], domain[0] / 2, 0.0, domain[1] / 2, domain[1])
     columns = [
         tag("th", name, class_=class_, scope="col")
         for name, class_ in (
-            (f"Less {base}", "number"),
+            (_less(comparison), "number"),
             ("95 % interval", "number wide"),
-            *([("p", "number"), ("Holm", "number wide")] if tested else []),
+            *([("p", "number wide"), ("Holm", "number wide")] if tested else []),
             ("Zero", "verdict"),
             ("Images", "number wide"),
             ("Patients", "number wide"),
         )
     ]
+    several = len(comparison["models"]) > 2
     head = tag(
         "tr",
         tag("th", "Figure", scope="col"),
-        tag("th", "Model", scope="col"),
+        _model_head() if several else None,
         tag("th", range_axis(domain, marks), class_="plot", scope="col", aria_label="plot"),
         *columns,
     )
     bodies = [
         tag(
             "tbody",
-            _title(title, 3 + len(columns)),
-            [
-                _difference_row(shown, label, task, name, entry, domain, tested, span)
-                for shown, label, task, name, entry, span in _rows(comparison, *group)
-            ],
+            _title(title, 2 + several + len(columns)),
+            [_difference_row(row, domain, tested) for row in _rows(comparison, *group)],
         )
         for title, group in groups.items()
     ]
     return tag("div", tag("table", tag("thead", head), bodies), class_="card versus")
 
 
-def _rows(
-    comparison: Comparison, tasks: str | list[str], names: list[str]
-) -> Iterator[tuple[str, str, str, str, Entry, int]]:
-    """What each row is called, its model, task, figure and difference, and how many rows share the name."""
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One difference: of which figure of which task, by which model."""
+
+    shown: str
+    label: str
+    task: str
+    name: str
+    entry: Entry
+    place: int
+    """Among the rows of the figure, from 0."""
+    of: int
+    """How many rows the figure has."""
+
+    @property
+    def named(self) -> Html | None:
+        return None if self.place else tag("th", self.shown, scope="row", rowspan=self.of)
+
+    @property
+    def class_(self) -> str | None:
+        return "inner" if self.place < self.of - 1 else None
+
+
+def _rows(comparison: Comparison, tasks: str | list[str], names: list[str]) -> Iterator[_Row]:
     several = isinstance(tasks, list)
     rivals = [label for label in comparison["models"] if label != comparison["baseline"]]
     for task in tasks if isinstance(tasks, list) else [tasks]:
@@ -111,37 +135,37 @@ def _rows(
             shown = task.partition("/")[2] if several else figure_name(name)
             for place, label in enumerate(rivals):
                 entry = comparison["tasks"][task][name]["differences"][label]
-                yield shown, label, task, name, entry, 0 if place else len(rivals)
+                yield _Row(
+                    shown=shown,
+                    label=label,
+                    task=task,
+                    name=name,
+                    entry=entry,
+                    place=place,
+                    of=len(rivals),
+                )
 
 
-def _difference_row(
-    shown: str,
-    label: str,
-    task: str,
-    name: str,
-    entry: Entry,
-    domain: tuple[float, float],
-    tested: bool,
-    span: int,
-) -> Html:
-    cells = [tag("th", shown, scope="row", rowspan=span)] if span else []
-    cells.append(tag("td", label, class_="letter"))
-    counts = _counts(entry)
+def _difference_row(row: _Row, domain: tuple[float, float], tested: bool) -> Html:
+    entry, told = row.entry, verdict(row.task, row.name, row.entry)
+    letter = tag("td", row.label, class_="letter") if row.of > 1 else None
     if entry["value"] is None:
-        width = 6 if tested else 4
-        return tag("tr", cells, tag("td", verdict(task, name, entry), colspan=width, class_="quiet"), counts)
+        reason = tag("td", told, colspan=6 if tested else 4, class_="quiet")
+        return tag("tr", row.named, letter, reason, _counts(entry), class_=row.class_)
     apart = bool(entry["excludes_zero"])
     value, interval = signed(entry)
     below = tag("span", interval, class_="under")
     return tag(
         "tr",
-        cells,
-        tag("td", _difference_plot(name, entry, domain, apart), class_="plot"),
+        row.named,
+        letter,
+        tag("td", _difference_plot(row.name, entry, domain, apart), class_="plot"),
         tag("td", value, below, class_="number value" if apart else "number plain"),
         tag("td", interval, class_="number quiet wide"),
         _p_cells(entry) if tested else None,
-        tag("td", verdict(task, name, entry), class_="verdict" if apart else "verdict quiet"),
-        counts,
+        tag("td", told, class_="verdict" if apart else "verdict quiet"),
+        _counts(entry),
+        class_=row.class_,
     )
 
 
@@ -155,7 +179,7 @@ def _difference_plot(name: str, entry: Entry, domain: tuple[float, float], apart
 def _p_cells(entry: Entry) -> list[Html]:
     return [
         tag("td", _p_in_words(entry.get(key)), class_=class_)
-        for key, class_ in (("p", "number"), ("p_holm", "number quiet wide"))
+        for key, class_ in (("p", "number wide"), ("p_holm", "number quiet wide"))
     ]
 
 
@@ -177,12 +201,12 @@ def values_card(comparison: Comparison, groups: Groups) -> Html:
     head = tag(
         "tr",
         tag("th", "Figure", scope="col"),
-        tag("th", "Model", scope="col"),
+        _model_head(),
         tag("th", range_axis((0.0, 1.0), marks), class_="plot wider", scope="col", aria_label="plot"),
         [tag("th", name, class_=class_, scope="col") for name, class_ in heads],
     )
     bodies = [
-        tag("tbody", _title(title, 7), [_value_rows(comparison, str(task), name) for name in names])
+        tag("tbody", _title(title, 7), *(_value_rows(comparison, str(task), name) for name in names))
         for title, (task, names) in groups.items()
     ]
     return tag("div", tag("table", tag("thead", head), bodies), class_="card versus")
@@ -190,29 +214,26 @@ def values_card(comparison: Comparison, groups: Groups) -> Html:
 
 def _value_rows(comparison: Comparison, task: str, name: str) -> list[Html]:
     found: Mapping[str, Entry] = comparison["tasks"][task][name]["values"]
-    first = found.get(comparison["baseline"])
-    mark = None if first is None or first["value"] is None else float(first["value"])
+    first = found[comparison["baseline"]]["value"]
+    mark = None if first is None else float(first)
     rows: list[Html] = []
     for place, (label, entry) in enumerate(found.items()):
-        name_cell = tag("th", figure_name(name), scope="row", rowspan=len(found)) if not place else None
-        counts = _counts(entry)
-        if entry["value"] is None:
-            reason = tag("td", f"not defined: {entry.get('reason', '')}", colspan=3, class_="quiet")
-            rows.append(tag("tr", name_cell, tag("td", label, class_="letter"), reason, counts))
-            continue
-        value, interval = in_words(entry)
-        rows.append(
-            tag(
-                "tr",
-                name_cell,
-                tag("td", label, class_="letter"),
-                tag("td", _value_plot(name, entry, mark), class_="plot wider"),
-                tag("td", value, tag("span", interval, class_="under"), class_="number value"),
-                tag("td", interval, class_="number quiet wide"),
-                counts,
-            )
-        )
+        named = None if place else tag("th", figure_name(name), scope="row", rowspan=len(found))
+        cells = _value_cells(name, entry, mark)
+        inner = "inner" if place < len(found) - 1 else None
+        rows.append(tag("tr", named, tag("td", label, class_="letter"), cells, _counts(entry), class_=inner))
     return rows
+
+
+def _value_cells(name: str, entry: Entry, mark: float | None) -> list[Html]:
+    if entry["value"] is None:
+        return [tag("td", f"not defined: {entry.get('reason', '')}", colspan=3, class_="quiet")]
+    value, interval = in_words(entry)
+    return [
+        tag("td", _value_plot(name, entry, mark), class_="plot wider"),
+        tag("td", value, tag("span", interval, class_="under"), class_="number value"),
+        tag("td", interval, class_="number quiet wide"),
+    ]
 
 
 def _value_plot(name: str, entry: Entry, mark: float | None) -> Html | None:
@@ -220,6 +241,15 @@ def _value_plot(name: str, entry: Entry, mark: float | None) -> Html | None:
         return None
     value, low, high = (None if entry[p] is None else float(str(entry[p])) for p in ("value", "low", "high"))
     return range_plot(value or 0.0, low, high, domain=(0.0, 1.0), mark=mark)
+
+
+def _less(comparison: Comparison) -> str:
+    base, *rivals = comparison["models"]
+    return f"{rivals[0]} less {base}" if len(rivals) == 1 else f"Less {base}"
+
+
+def _model_head() -> Html:
+    return tag("th", scope="col", aria_label="Model")
 
 
 def _counts(entry: Entry) -> list[Html]:
@@ -231,13 +261,13 @@ def _title(title: str, width: int) -> Html:
 
 
 def _domain(comparison: Comparison, groups: Groups) -> tuple[float, float]:
-    """As far to both sides as the widest interval of these rows that has a plot, to the next tenth."""
+    """As far to both sides as the widest interval of these rows that has a plot, to the next twentieth."""
     ends: list[float] = [0.05]
     for group in groups.values():
-        for _, _, _, name, entry, _ in _rows(comparison, *group):
-            if name not in UNBOUNDED:
-                ends += [abs(float(v)) for v in _bounds(entry)]
-    most = min(1.0, math.ceil(10 * max(ends) - 1e-9) / 10)
+        for row in _rows(comparison, *group):
+            if row.name not in UNBOUNDED:
+                ends += [abs(float(v)) for v in _bounds(row.entry)]
+    most = min(1.0, math.ceil(20 * max(ends) - 1e-9) / 20)
     return -most, most
 
 

@@ -1,6 +1,6 @@
 """A named protocol on a model and a corpus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +28,10 @@ from medistill.evaluate.retrieval import retrieval_metrics
 from medistill.evaluate.zeroshot import DECISIONS, zero_shot_metrics
 
 _IMAGE_TO_TEXT = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "i2t_mean_rank", "i2t_median_rank", "chance_r@10")
+
+
+_Given = tuple[Float32[np.ndarray, "n f"], Float32[np.ndarray, "n f"], list[str], Sequence[str]]
+"""Scores, labels, findings, patients."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def _findings(
     beside = np.array([finding in protocol.apart for finding in asked.findings])
     beside |= positives < protocol.min_positives
 
-    def of(chosen: np.ndarray) -> tuple[Any, ...]:
+    def of(chosen: np.ndarray) -> _Given:
         labels, patients = sample.studies.labels[:, chosen], sample.studies.patient_ids
         return scores[:, chosen], labels, _named(asked, chosen), patients
 
