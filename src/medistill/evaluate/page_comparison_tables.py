@@ -63,7 +63,7 @@ def verdict(task: str, name: str, entry: Entry) -> str:
     if name.startswith(OF_NO_MODEL):
         return "same for all"
     if not entry["excludes_zero"]:
-        return "holds zero"
+        return "holds zero" if entry["low"] != entry["high"] else "the same"
     up = float(entry["value"]) > 0
     if " less " in task:
         return "▲\N{NO-BREAK SPACE}higher" if up else "▼\N{NO-BREAK SPACE}lower"
