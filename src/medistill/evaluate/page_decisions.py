@@ -23,7 +23,7 @@ DECISION_STYLE = """
 .reliability .floor { stroke: var(--line); stroke-width: 1; }
 .card + .card { margin-top: 16px; }
 .small { font-size: 12px; }
-.scroll caption { white-space: normal; }
+.calls thead th { white-space: normal; }
 .scroll { overflow-x: auto; }
 .scroll th, .scroll td { white-space: nowrap; }
 details.bins { margin-top: 12px; }
@@ -164,13 +164,13 @@ def calls_card(calls: Mapping[str, Mapping[str, Any]]) -> Html:
         *(tag("th", name, scope="col", class_="number") for name in heads),
     ]
     rows = [tag("tr", tag("th", name, scope="row"), _cells(told)) for name, told in calls.items()]
-    caption = tag(
-        "caption",
-        "Called present from the threshold on. Found and missed: of cases that show the finding; false "
-        "alarms and rightly absent: of those that do not. Uncertain and unstated ones are not counted.",
+    note = (
+        "Called present from the threshold on. Found and missed are cases that show the finding, false "
+        "alarms and rightly absent those that do not; uncertain and unstated ones are not counted."
     )
-    table = tag("table", caption, tag("thead", tag("tr", head)), tag("tbody", rows))
-    return tag("div", table, class_="card scroll calls")
+    table = tag("table", tag("thead", tag("tr", head)), tag("tbody", rows))
+    inside = tag("div", table, class_="scroll calls")
+    return tag("div", tag("p", note, class_="note"), inside, class_="card")
 
 
 def _cells(told: Mapping[str, Any]) -> list[Html]:

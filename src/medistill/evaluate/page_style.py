@@ -117,7 +117,7 @@ footer { margin-top: 48px; padding-top: 14px; border-top: 1px solid var(--line);
   .tiles { grid-template-columns: 1fr 1fr; gap: 10px; }
   .tile { padding: 12px 13px 10px; }
   .tile .value { font-size: 26px; }
-  .card { padding: 14px; }
+  .card { padding: 14px; overflow-x: auto; }
   .wide { display: none; }
   .axis .minor { display: none; }
   .under { display: block; font-weight: 400; font-size: 11px; color: var(--soft); }
