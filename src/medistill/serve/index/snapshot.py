@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 
 from medistill.errors import CallError
 from medistill.serve.index.account import Account
@@ -66,15 +66,15 @@ class Snapshot:
         if k < 1:
             raise CallError(f"found k = {k}, expected 1 or more")
 
-    def _allowed(self, filters: Filters) -> list[Bool[np.ndarray, " n"]] | None:
-        """Which rows of each part may be found; None for all."""
+    def _allowed(self, filters: Filters) -> list[np.ndarray] | None:
+        """Of each part, which rows may be found, as booleans; None for all."""
         if not filters.any:
             return None
         filters.check(self.values)
         return [matching(filters, part.cases) for part in self.parts]
 
     def _nearest(
-        self, query: np.ndarray, count: int, allowed: list[Bool[np.ndarray, " n"]] | None
+        self, query: np.ndarray, count: int, allowed: list[np.ndarray] | None
     ) -> list[tuple[int, int, float]]:
         """The best `count` images as part, row and cosine; fewer if there are no more."""
         found: list[tuple[int, int, float]] = []
