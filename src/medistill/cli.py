@@ -94,6 +94,12 @@ def _call_card(arguments: list[str]) -> None:
     _call(commands_model.card, arguments, "medistill card", run=tyro.conf.Positional[Path])
 
 
+def _call_export(arguments: list[str]) -> None:
+    import tyro
+
+    _call(commands_model.export, arguments, "medistill export", model=tyro.conf.Positional[str])
+
+
 def _call_check(arguments: list[str]) -> None:
     import tyro
 
@@ -116,6 +122,7 @@ COMMANDS: Mapping[str, tuple[Callable[[list[str]], None], str]] = {
     ),
     "evaluate": (_call_evaluate, "figures with intervals and a page: MODEL --data CORPUS --out DIR"),
     "label": (_call_label, "findings for new images: MODEL --images DIR --findings A B --out labels.csv"),
+    "export": (_call_export, "the model for other tools: MODEL --to onnx|hub|open_clip --out DIR"),
     "card": (_call_card, "a model card with figures and limits: RUN --out README.md"),
 }
 
