@@ -41,6 +41,7 @@ from medistill.serve.export.onnx_model import INT8, OnnxModel, read_export
 OPERATORS = ("MatMul", "Gemm", "Gather")
 """Linear layers and tables of embeddings. Convolutions stay in float: with weights of 8 bits and inputs
 quantized on the way they take two to four times as long (measured on a small ResNet, one thread)."""
+WEIGHTS = "linear layers: signed, a scale a channel; tables: unsigned, one scale"
 _ZERO_SHOT = ("auroc_macro",)
 _RETRIEVAL = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "t2i_r@1", "t2i_r@5", "t2i_r@10", "i2t_r@10_unique")
 _RESAMPLES, _SEED = 1000, 0
@@ -63,7 +64,7 @@ def add_int8(
     rows, asked = _measured_on(corpus, split, prompts)
     told = read_export(folder)
     files = {tower: _quantized(folder, name) for tower, name in told["files"].items()}
-    told[INT8] = {"files": files, "operators": list(OPERATORS), "weights": "int8, a scale a channel"}
+    told[INT8] = {"files": files, "operators": list(OPERATORS), "weights": WEIGHTS}
     write_account(folder, told)
     models = {"float": OnnxModel(folder), INT8: OnnxModel(folder, int8=True)}
     studies = studies_of(rows)

@@ -53,7 +53,7 @@ def write_graphs(model: DualEncoder, folder: Path) -> None:
     images = (torch.zeros(2, model.size, model.size, dtype=torch.uint8),)
     tokens = torch.ones(2, min(_WORDS, model.max_tokens), dtype=torch.long)
     texts = (tokens, tokens.clone())  # torch takes one tensor given twice for a single input
-    open_text = dict.fromkeys(TEXT_INPUTS, {0: batch, 1: length})
+    open_text = {name: {0: batch, 1: length} for name in TEXT_INPUTS}
     _write(_Images(model), images, (IMAGE_INPUT,), {IMAGE_INPUT: {0: batch}}, folder / IMAGE)
     _write(_Texts(model), texts, TEXT_INPUTS, open_text, folder / TEXT)
 
