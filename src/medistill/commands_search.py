@@ -1,0 +1,123 @@
+"""Commands of case search; as in `commands`, one function each."""
+
+from pathlib import Path
+from typing import Literal
+
+from medistill.reporting import print_json, say
+
+
+def embed(model: str, *, data: Path, out: Path, json: bool = False) -> None:
+    """Embed a corpus: an Arrow table with a row an image, to be indexed by `medistill index`.
+
+    Example: medistill embed run --data corpus --out corpus.arrow
+
+    A call that was stopped goes on where it was when it is given again. The table holds the reports.
+
+    Args:
+        model: Run or model folder; or hf:NAME or open_clip:NAME:WEIGHTS, as `medistill evaluate` takes them.
+        data: Corpus folder written by `medistill prepare`; all of its splits are embedded.
+        out: The file to write.
+        json: Print what the table is as JSON on standard output.
+    """
+    from medistill.progress import stages
+    from medistill.serve.index.embed import embed as run
+
+    with stages() as on_progress:
+        told = run(model, data, out, on_progress=on_progress)
+    if json:
+        print_json(told)
+    say(f"{told['images']:,} images, vectors of {told['dim']} numbers: {out}")
+
+
+def index(
+    table: Path | None = None,
+    *,
+    out: str,
+    kind: Literal["exact", "usearch"] | None = None,
+    delete: tuple[str, ...] = (),
+    json: bool = False,
+) -> None:
+    """An index to search: made from an embedding table, or that table added to one that is there.
+
+    Example: medistill index corpus.arrow --out index
+
+    A study that is in the index already is replaced. Whatever stops the call, the index is whole.
+
+    Args:
+        table: File written by `medistill embed`; may be left out with --delete.
+        out: Folder of the index.
+        kind: `exact` compares all (default); `usearch` searches a graph, for a million images and more.
+        delete: Ids of studies to remove first.
+        json: Print what is in the index as JSON on standard output.
+    """
+    from medistill.progress import stages
+    from medistill.serve.index.filling import fill
+
+    with stages() as on_progress:
+        told = fill(out, table, kind=kind, delete=delete, on_progress=on_progress)
+    if json:
+        print_json(told)
+    changes = [f"{told[name]:,} {name}" for name in ("added", "replaced", "deleted") if told[name]]
+    say(f"{', '.join(changes) or 'nothing changed'}; {told['images']:,} images in the index: {out}")
+
+
+def search(
+    index: str,
+    *,
+    text: str | None = None,
+    image: Path | None = None,
+    weight: float = 0.5,
+    model: str | None = None,
+    k: int = 10,
+    view: tuple[str, ...] = (),
+    sex: tuple[str, ...] = (),
+    min_age: float | None = None,
+    max_age: float | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    source: tuple[str, ...] = (),
+    label: tuple[str, ...] = (),
+    all_studies: bool = False,
+    json: bool = False,
+) -> None:
+    """The nearest past studies to a text, an image, or both, with the first words of their reports.
+
+    Example: medistill search index --text "large left pleural effusion" --view PA --min-age 60
+
+    Args:
+        index: Index written by `medistill index`.
+        text: What to look for, in the language of the reports.
+        image: PNG, JPEG or DICOM file to look for the like of.
+        weight: With both, what the image counts: 0 to 1.
+        model: The model of the index, if it is not where it was when the corpus was embedded.
+        k: How many studies.
+        view: Only these views.
+        sex: Only these sexes.
+        min_age: In years, this age included.
+        max_age: In years, this age included.
+        since: From this date on, as 2020-01-31; dates are those of the corpus, which may be shifted.
+        until: Up to this date, included.
+        source: Only these sources.
+        label: Findings that are present, all of them; `edema=0` for one that is absent.
+        all_studies: Also more than one study of a patient.
+        json: Print the hits with whole reports as JSON on standard output.
+    """
+    from medistill.serve.index.filters import Filters
+    from medistill.serve.index.finding import Asked, as_json, find
+
+    filters = Filters(
+        views=view,
+        sexes=sex,
+        ages=(min_age, max_age),
+        dates=(since, until),
+        sources=source,
+        labels=label,
+    )
+    asked = Asked(text=text, image=image, weight=weight, k=k, filters=filters, per_patient=not all_studies)
+    hits = find(index, asked, model=model)
+    if json:
+        print_json(as_json(hits))
+    else:
+        from medistill.hit_table import print_hits
+
+        print_hits(hits)

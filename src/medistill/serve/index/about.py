@@ -1,0 +1,74 @@
+"""What an embedding table or an index is of: a model, and corpora."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from medistill.errors import CallError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """A corpus whose images were embedded."""
+
+    path: str
+    """Absolute, where it lay then."""
+    sha256: str
+    findings: tuple[str, ...]
+    phantoms: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """The model that made the vectors, and the corpora they are of."""
+
+    model: str
+    """As `open_model` takes it; folders absolute."""
+    model_sha256: str
+    preprocessing: Mapping[str, Any] | None
+    scale: float | None
+    """What the model multiplies cosines by."""
+    dim: int
+    corpora: tuple[Origin, ...] = ()
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Of all corpora, in order of first appearance."""
+        return tuple(dict.fromkeys(name for corpus in self.corpora for name in corpus.findings))
+
+    @property
+    def phantoms(self) -> bool:
+        """Whether nothing but phantoms was added."""
+        return bool(self.corpora) and all(corpus.phantoms for corpus in self.corpora)
+
+    def check_model(self, sha256: str | None, preprocessing: Mapping[str, Any] | None, what: str) -> None:
+        """CallError unless vectors of that model lie in the same space; `what` names where they come from."""
+        if sha256 != self.model_sha256:
+            raise CallError(
+                f"{what} is of another model (sha256 {str(sha256)[:12]}..., the index has "
+                f"{self.model_sha256[:12]}...): use that model, or build another index"
+            )
+        if preprocessing != self.preprocessing:
+            raise CallError(
+                f"{what} is of the index's model with other preprocessing: images would not land in the same "
+                "space; use the same model folder, or build another index"
+            )
+
+    def with_corpora(self, corpora: tuple[Origin, ...]) -> "About":
+        """The same of these corpora as well; one that is known by its hash takes the newer path."""
+        known = {corpus.sha256: corpus for corpus in (*self.corpora, *corpora)}
+        return replace(self, corpora=tuple(known.values()))
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def about_from_json(told: dict[str, Any]) -> About:
+    """KeyError, TypeError or ValueError if it is not what `as_json` gave."""
+    origins: list[dict[str, Any]] = [
+        {**origin, "findings": tuple(origin["findings"])} for origin in told["corpora"]
+    ]
+    told = {**told, "corpora": tuple(Origin(**origin) for origin in origins)}
+    if not isinstance(told["dim"], int) or told["dim"] < 1 or not isinstance(told["model_sha256"], str):
+        raise ValueError("no width or no hash")
+    return About(**told)

@@ -1,0 +1,159 @@
+"""Embed a corpus: the table that indexes are filled from."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from medistill import __version__
+from medistill.atomic import atomic_file, hold
+from medistill.data.corpus import Corpus, Rows, open_corpus
+from medistill.data.study import NO_REPORT
+from medistill.errors import CallError
+from medistill.evaluate.fingerprint import corpus_hash, model_hash
+from medistill.evaluate.remembering import Remembering
+from medistill.model.any_model import open_model
+from medistill.serve.embedding import Progress, counted
+from medistill.serve.index.about import About, Origin
+from medistill.serve.index.table import CASE_COLUMNS, case_fields, open_table, table_schema
+
+log = logging.getLogger(__name__)
+pc: Any = pyarrow.compute  # makes its functions when it is imported, unseen by pyright
+
+_ROWS = 1024
+"""Of a record batch, and held in memory."""
+
+
+def embed(model: str | Path, data: Path, out: Path, *, on_progress: Progress | None = None) -> dict[str, Any]:
+    """Write the table of all rows of a corpus, whatever their split; returns what it is.
+
+    A run that was stopped goes on where it was: what it had embedded lies in a hidden folder beside `out`
+    until the table is whole. A finished table of the same call is left as it is; CallError for another file.
+    """
+    corpus, opened = open_corpus(data), open_model(model)
+    partial = out.with_name(f".{out.name}.embeddings")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CallError(f"cannot write {out}: {error.strerror}") from None
+    handle = os.open(partial, os.O_RDONLY)
+    try:
+        hold(handle, out)
+        embedder = Remembering(opened, partial)
+        about = _about(model, opened, embedder, corpus)
+        if out.exists():
+            _check_same(out, about)
+            log.info("%s is complete, and of the same call: nothing to do", out)
+        else:
+            _write(out, about, embedder, corpus, on_progress)
+        shutil.rmtree(partial)
+    finally:
+        os.close(handle)
+    return _told(about, corpus, out)
+
+
+def absolute_model(name: str | Path) -> str:
+    """The name of a model, so that it means the same in any working directory."""
+    prefix, colon, rest = str(name).partition("hf:")
+    if colon and not prefix:
+        return f"hf:{Path(rest).absolute()}" if Path(rest).is_dir() else str(name)
+    return str(Path(name).absolute()) if Path(name).exists() else str(name)
+
+
+def _about(model: str | Path, opened: Any, embedder: Remembering, corpus: Corpus) -> About:
+    """What the table will be; the width is that of a word."""
+    sha256 = model_hash(opened)
+    assert sha256 is not None, "open_model gives models with weights"
+    return About(
+        model=absolute_model(model),
+        model_sha256=sha256,
+        preprocessing=embedder.preprocessing,
+        scale=embedder.scale,
+        dim=embedder.encode_texts(["normal"]).shape[1],
+        corpora=(
+            Origin(
+                path=str(corpus.path.absolute()),
+                sha256=corpus_hash(corpus),
+                findings=corpus.findings,
+                phantoms=corpus.card.get("source") == "phantom",
+            ),
+        ),
+    )
+
+
+def _check_same(out: Path, about: About) -> None:
+    if json.dumps(open_table(out).about.as_json()) != json.dumps(about.as_json()):
+        raise CallError(f"{out} is there and of another model or corpus: name another --out")
+
+
+def _write(
+    out: Path, about: About, embedder: Remembering, corpus: Corpus, on_progress: Progress | None
+) -> None:
+    schema, total = table_schema(about), corpus.table.num_rows
+    tell = counted(on_progress, "embedding", total)
+    with atomic_file(out) as file, pa.ipc.new_file(file, schema) as writer:
+        for batch in _batches(schema, about, embedder, corpus):
+            writer.write_batch(batch)
+            tell(batch.num_rows)
+
+
+def _batches(
+    schema: pa.Schema, about: About, embedder: Remembering, corpus: Corpus
+) -> Iterator[pa.RecordBatch]:
+    rows, total = Rows(corpus, np.arange(corpus.table.num_rows)), corpus.table.num_rows
+    for start in range(0, total, _ROWS):
+        some = np.arange(start, min(start + _ROWS, total))
+        images = embedder.encode_rows(rows, some)
+        cells = case_cells(corpus, start, len(some), about.findings)
+        texts = cells[CASE_COLUMNS.index("text")].to_pylist()
+        columns = [*cells, pa.array(some), _vectors(images), _text_vectors(texts, embedder, about.dim)]
+        yield pa.record_batch(columns, schema=schema)
+
+
+def case_cells(corpus: Corpus, start: int, count: int, findings: tuple[str, ...]) -> list[pa.Array]:
+    """What the corpus says of these rows, as the columns of `case_fields`."""
+    part = corpus.table.slice(start, count)
+    cells: list[pa.Array] = []
+    for name, kind in case_fields(findings):
+        if name not in part.column_names:  # a corpus of an older version
+            cells.append(pa.nulls(count, kind))
+            continue
+        column = pa.chunked_array(part[name].chunks, part.schema.field(name).type).combine_chunks()
+        if name == "text":
+            column = pc.if_else(pc.equal(column, NO_REPORT), pa.scalar(None, pa.string()), column)
+        cells.append(column.cast(kind))
+    return cells
+
+
+def _text_vectors(texts: list[str | None], embedder: Remembering, dim: int) -> pa.Array:
+    there = np.array([text is not None for text in texts])
+    vectors = np.zeros((len(texts), dim), np.float32)
+    if there.any():
+        vectors[there] = embedder.encode_texts([text for text in texts if text is not None])
+    return _vectors(vectors, ~there)
+
+
+def _vectors(vectors: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+    mask = None if null is None else pa.array(null)
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=mask)
+
+
+def _told(about: About, corpus: Corpus, out: Path) -> dict[str, Any]:
+    origin = about.corpora[0]
+    return {
+        "medistill": __version__,
+        "table": str(out),
+        "images": corpus.table.num_rows,
+        "dim": about.dim,
+        "model_sha256": about.model_sha256,
+        "corpus_sha256": origin.sha256,
+        "findings": list(origin.findings),
+    }
