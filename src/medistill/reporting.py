@@ -84,6 +84,26 @@ def report_labels(told: Mapping[str, Any], out: Path, as_json: bool) -> None:
     say(f"labels: {out}")
 
 
+def report_export(told: Mapping[str, Any], out: Path, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+    checked = told["checked"]
+    if checked["by"]:
+        say(f"largest difference {checked['largest_difference']:.1e} under {checked['by']}")
+    else:
+        say(f"not checked: {checked['reason']}")
+    if "int8" in told:
+        int8 = told["int8"]
+        for name in ("auroc_macro", "i2t_r@10", "t2i_r@10"):
+            figures = int8["figures"]["float"][name], int8["figures"]["int8"][name]
+            say(f"{name:<12} float {_figure(figures[0])}")
+            say(f"{'':<12} int8  {_figure(figures[1])}; less float {_figure(int8['int8_less_float'][name])}")
+        for what in ("images", "texts"):
+            say(f"{what:<12} int8 is {int8['speed'][what]['ratio']:.2f} times as fast as float, one thread")
+        say(f"size         {in_units(int8['bytes']['float'])} float, {in_units(int8['bytes']['int8'])} int8")
+    say(f"export: {out}")
+
+
 def print_json(value: Any) -> None:
     """One line of JSON on standard output, from one rank for all."""
     if first_rank():
