@@ -36,6 +36,15 @@ def test_twenty_two_rank_runs_end_cleanly(tiny_corpus, tmp_path):
     assert_same_weights(tmp_path / "0", tmp_path / "19")
 
 
+@pytest.mark.parametrize("ending", ["whole", "failing"])
+def test_no_ddp_module_outlives_the_process_group(tiny_corpus, tmp_path, ending):
+    """One that does may hang the process at its end, now and then."""
+    recipe = json.dumps(to_config(hard_recipe(epochs=1)))
+    done = torchrun(2, "-m", "tests.ending_process", recipe, str(tiny_corpus), str(tmp_path), ending)
+    assert done.stdout.splitlines() == ["alive: 0", "alive: 0"]
+    assert ("as asked" in done.stderr) == (done.returncode != 0) == (ending == "failing")
+
+
 def test_a_two_rank_run_that_was_killed_goes_on_to_the_same_weights(tiny_corpus, tmp_path):
     assert run_on(2, hard_recipe(), tiny_corpus, tmp_path / "whole").returncode == 0
     assert run_on(2, hard_recipe(), tiny_corpus, tmp_path / "run", "60").returncode != 0

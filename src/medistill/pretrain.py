@@ -1,8 +1,10 @@
 """From corpus and recipe to a run folder."""
 
 import fcntl
+import gc
 import json
 import os
+import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -44,12 +46,17 @@ def pretrain(recipe: Recipe, data: Path, run: Path, *, watch: Watch) -> None:
     check_run(recipe, run)
     fabric = make_fabric(recipe.precision)
     with together(), claimed(run, by=fabric.is_global_zero):
-        trainer = make_trainer(
-            recipe, rows, validation, run, fabric=fabric, corpus_hash=corpus.card["sha256"]
-        )
-        if fabric.is_global_zero:
-            write_atomically(run / "config.json", json.dumps(to_config(recipe), indent=1) + "\n")
-        trainer.fit(watch)
+        _train(recipe, rows, validation, run, fabric=fabric, corpus_hash=corpus.card["sha256"], watch=watch)
+
+
+def _train(
+    recipe: Recipe, rows: Rows, validation: Rows, run: Path, *, fabric: Fabric, corpus_hash: str, watch: Watch
+) -> None:
+    """A function of its own, so that the trainer is gone before the process group is."""
+    trainer = make_trainer(recipe, rows, validation, run, fabric=fabric, corpus_hash=corpus_hash)
+    if fabric.is_global_zero:
+        write_atomically(run / "config.json", json.dumps(to_config(recipe), indent=1) + "\n")
+    trainer.fit(watch)
 
 
 def make_trainer(
@@ -83,7 +90,8 @@ def make_trainer(
 def together() -> Generator[None]:
     """End the process group in good order; MedistillError if another rank or a worker has gone."""
     try:
-        yield
+        with _released():
+            yield
         if ranks() > 1:
             distributed.barrier()
     except RuntimeError as error:
@@ -102,6 +110,23 @@ def together() -> Generator[None]:
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+@contextmanager
+def _released() -> Generator[None]:
+    """Free what the block has made, also where it fails.
+
+    A DDP module that outlives the process group is the last to hold it. It then joins the group's threads
+    with the interpreter locked, and a thread that is about to free its last tensor waits for that lock: of
+    runs on two ranks one in some twenty hung at its end (torch 2.13, gloo).
+    """
+    try:
+        yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
+    finally:
+        gc.collect()
 
 
 def check_ranks(recipe: Recipe, ranks: int) -> None:

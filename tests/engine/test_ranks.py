@@ -20,8 +20,12 @@ def launched(ranks: int, *command: str) -> subprocess.Popen:
 
 
 def torchrun(ranks: int, *command: str) -> subprocess.CompletedProcess:
-    job = launched(ranks, *command)
-    output, error = job.communicate(timeout=300)
+    with launched(ranks, *command) as job:
+        try:
+            output, error = job.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            job.terminate()  # torchrun ends its ranks
+            raise
     return subprocess.CompletedProcess(command, job.returncode, output, error)
 
 

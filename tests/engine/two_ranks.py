@@ -1,5 +1,6 @@
 """Run by torchrun: one window on every rank, its gradient left in a file by rank 0."""
 
+import gc
 import sys
 
 import torch
@@ -71,4 +72,5 @@ if __name__ == "__main__":
     if fabric.is_global_zero:
         torch.save(everyones, sys.argv[1])
     distributed.barrier()
+    gc.collect()  # as `pretrain` does: no DDP module may outlive the process group
     distributed.destroy_process_group()

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt16
@@ -26,8 +26,8 @@ Frames = int | Literal["middle", "all"]
 """Which frames of a file to take: one by its number from 1, the middle one, or every one."""
 
 _HEADER = "broken DICOM file: its header cannot be read"
-_PIXELS = "broken DICOM image: truncated or damaged pixel data"
-_MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
+BROKEN_PIXELS = "broken DICOM image: truncated or damaged pixel data"
+MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 _MOST_STRETCH = 16  # pixels longer than that are a slip of the pen in the header
 
@@ -76,20 +76,37 @@ def dicom_images(
     for_processing  take images that are meant for the vendor's software too
     raises          MedistillError of one line that quotes nothing from the file
     """
+    opened = opened_frames(data, max_pixels=max_pixels, frames=frames, for_processing=for_processing)
+    for number in opened.numbers:
+        with caught_warnings(BROKEN_PIXELS) as decoding:
+            grey = squared(_grey(opened.dataset, number, window), opened.dataset, number, max_pixels)
+        yield DicomImage(grey=grey, warnings=opened.warnings + decoding.count)
+
+
+class OpenedFrames(NamedTuple):
+    """A file whose frames may be decoded."""
+
+    dataset: Dataset
+    numbers: list[int]
+    """The frames asked for, from 0."""
+    warnings: int
+
+
+def opened_frames(
+    data: bytes, *, max_pixels: int, frames: Frames = "middle", for_processing: bool = False
+) -> OpenedFrames:
+    """The file checked and loaded; MedistillError as of `dicom_images`."""
     with caught_warnings(_HEADER) as reading:
         header, pixels_follow = header_of(io.BytesIO(data))
         numbers = _check(header, pixels_follow, frames, max_pixels, for_processing)
-    with caught_warnings(_PIXELS) as loading:
+    with caught_warnings(BROKEN_PIXELS) as loading:
         size = number_of(header, "Rows") * number_of(header, "Columns")
         depth = max(1, number_of(header, "BitsAllocated") // 8)
         samples = number_of(header, "SamplesPerPixel") * max(1, number_of(header, "NumberOfFrames"))
         dataset = whole(data, pixel_bytes=size * samples * depth)
         if "PixelData" not in dataset:
             raise MedistillError("truncated DICOM image: the file ends within its pixel data")
-    for number in numbers:
-        with caught_warnings(_PIXELS) as decoding:
-            grey = _square(_grey(dataset, number, window), dataset, number, max_pixels)
-        yield DicomImage(grey=grey, warnings=reading.count + loading.count + decoding.count)
+    return OpenedFrames(dataset, numbers, reading.count + loading.count)
 
 
 def _check(
@@ -127,7 +144,7 @@ def _frame_numbers(frames: Frames, count: int) -> list[int]:
 
 def _grey(dataset: Dataset, frame: int, window: str | None) -> UInt16[np.ndarray, "h w"]:
     space, samples = text_of(dataset, "PhotometricInterpretation"), number_of(dataset, "SamplesPerPixel") or 1
-    if space in _MONOCHROME and samples == 1:
+    if space in MONOCHROME and samples == 1:
         return _monochrome(dataset, frame, window)
     if space == "PALETTE COLOR" and samples == 1:
         return luma(_palette_color(dataset, frame))
@@ -139,7 +156,7 @@ def _grey(dataset: Dataset, frame: int, window: str | None) -> UInt16[np.ndarray
 def _monochrome(dataset: Dataset, frame: int, window: str | None) -> UInt16[np.ndarray, "h w"]:
     """Worked out once for each value that occurs, and then looked up."""
     stored = cleared(dataset, raw := stored_frame(dataset, frame))
-    padded = _padding(dataset, raw, stored)
+    padded = padding(dataset, raw, stored)
     values, places = _occurring(stored)
     counts = np.bincount(places[~padded].ravel(), minlength=len(values))
     if not counts.any():
@@ -179,7 +196,7 @@ def _brightness(
     return (np.clip(shown(values), 0, 1) * 65535 + 0.5).astype(np.uint16)
 
 
-def _padding(dataset: Dataset, raw: np.ndarray, stored: Int64[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+def padding(dataset: Dataset, raw: np.ndarray, stored: Int64[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Where nothing was imaged: the padding value, or the range up to its limit, bounds included."""
     ends = [value_of(dataset, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     numbers = [int(end) for end in ends if isinstance(end, int | float)]
@@ -219,7 +236,7 @@ def luma(colors: np.ndarray, bits: int = 0) -> UInt16[np.ndarray, "h w"]:
     return (np.clip(share, 0, 1) * 65535 + 0.5).astype(np.uint16)
 
 
-def _square(
+def squared(
     grey: UInt16[np.ndarray, "h w"], dataset: Dataset, frame: int, max_pixels: int
 ) -> UInt16[np.ndarray, "a b"]:
     """With pixels as high as they are wide: the longer side of a pixel is sampled more often."""

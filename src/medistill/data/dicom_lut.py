@@ -79,7 +79,7 @@ def voi_curve(elements: FrameElements, *, lowest: float, window: str | None) -> 
     macro = "FrameVOILUTSequence"
     tables = items_of(elements.scope(macro, "VOILUTSequence"), "VOILUTSequence")
     scope = elements.scope(macro, "WindowCenter")
-    windows = _windows(scope)
+    windows = windows_at(scope)
     if window is not None:
         tables = [item for item in tables if _is_named(text_of(item, "LUTExplanation"), window)]
         names = text_of(scope, "WindowCenterWidthExplanation").split("\\")
@@ -120,7 +120,8 @@ def _window(function: str, center: float, width: float) -> Curve | None:
     return lambda values: np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1)
 
 
-def _windows(scope: Dataset) -> list[tuple[float, float]]:
+def windows_at(scope: Dataset) -> list[tuple[float, float]]:
+    """Center and width of the windows that the dataset or item states, in its order."""
     return list(zip(numbers_of(scope, "WindowCenter"), numbers_of(scope, "WindowWidth"), strict=False))
 
 

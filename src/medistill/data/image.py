@@ -51,6 +51,12 @@ def decode_stored(data: bytes) -> UInt8[np.ndarray, "h w"]:
     return grey_array(file)
 
 
+def decode_deep(data: bytes, *, max_pixels: int = MAX_PIXELS) -> UInt16[np.ndarray, "h w"] | None:
+    """The values that a PNG of 16-bit grey stores, upright; None for any other PNG or JPEG file."""
+    file = _opened(data, max_pixels)
+    return np.asarray(_upright(file)).astype(np.uint16) if file.mode == _DEEP else None
+
+
 def grey_array(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
     """The pixels of an image as 8-bit grey, upright by its EXIF orientation.
 
@@ -84,7 +90,7 @@ def letterbox(image: np.ndarray, size: int) -> UInt8[np.ndarray, "size size"]:
         return image
     top, left, height, width = letterbox_frame((image.shape[0], image.shape[1]), size)
     square = np.zeros((size, size), np.uint8)
-    square[top : top + height, left : left + width] = _resized(image, size)
+    square[top : top + height, left : left + width] = resized(image, size)
     return square
 
 
@@ -110,7 +116,7 @@ def stored_image(
         return stored_grey(_stretched(np.asarray(_upright(file))), size=size, depth=16)
     grey = grey_array(file)
     if size is not None and max(grey.shape) > size:
-        return encode_image(_resized(grey, size), lossy=size > 128)
+        return encode_image(resized(grey, size), lossy=size > 128)
     is_plain = is_plain_png if isinstance(file, PngImageFile) else is_plain_jpeg
     return data if file.mode == "L" and is_plain(data) else encode_image(grey)
 
@@ -119,7 +125,7 @@ def stored_grey(grey: UInt16[np.ndarray, "h w"], *, size: int | None, depth: Dep
     """16-bit grey as a corpus keeps it, shrunk and encoded as `stored_image` does."""
     shrunk = size is not None and max(grey.shape) > size
     if size is not None and shrunk:
-        grey = _resized(grey, size)
+        grey = resized(grey, size)
     if depth == 16 and (grey % 257).any():  # else all of it fits into 8 bits
         file = io.BytesIO()
         Image.fromarray(grey).save(file, "PNG", compress_level=1)
@@ -198,8 +204,8 @@ def _upper_byte(image: UInt16[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     return (image >> 8).astype(np.uint8)
 
 
-def _resized(image: np.ndarray, size: int) -> np.ndarray:
-    """The image of (h, w) 8 or 16-bit grey with its longer side `size`."""
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """The image of (h, w) 8 or 16-bit grey, antialiased, with its longer side `size` pixels."""
     height, width = _fitted((image.shape[0], image.shape[1]), size)
     shape = (width, height)
     if image.dtype == np.uint8:

@@ -44,6 +44,10 @@ class IsolatedPool:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes, whatever they do."""
         self._pool.stop()  # of work that nobody waits for any more
         self._pool.join()
 
@@ -57,22 +61,31 @@ class IsolatedPool:
         waiting: deque[tuple[U, Future[R], float]] = deque()
         for unit in units:
             seconds = SECONDS * max(1, files(unit))
-            waiting.append((unit, self._pool.schedule(work, args=(unit,), timeout=seconds), seconds))
+            waiting.append((unit, self.begin(work, unit, seconds), seconds))
             if len(waiting) > 4 * self._workers:
-                yield _outcome(*waiting.popleft())
+                yield _with_outcome(*waiting.popleft())
         while waiting:
-            yield _outcome(*waiting.popleft())
+            yield _with_outcome(*waiting.popleft())
+
+    def begin(self, work: Callable[[U], R], unit: U, seconds: float = SECONDS) -> Future[R]:
+        """One unit, for a caller that waits in its own way and then asks `outcome`; cancelling ends it."""
+        return self._pool.schedule(work, args=(unit,), timeout=seconds)
 
 
-def _outcome(unit: U, future: Future[R], seconds: float) -> tuple[U, R | GaveUp]:
+def outcome(future: Future[R], seconds: float = SECONDS) -> R | GaveUp:
+    """What came of `IsolatedPool.begin`."""
     try:
-        return unit, future.result()
+        return future.result()
     except TimeoutError:
-        return unit, GaveUp(f"not read within {seconds:.0f} seconds")
+        return GaveUp(f"not read within {seconds:.0f} seconds")
     except MemoryError:
-        return unit, GaveUp(f"takes more than {MEMORY / 2**30:.0f} GiB of memory to read")
+        return GaveUp(f"takes more than {MEMORY / 2**30:.0f} GiB of memory to read")
     except ProcessExpired:
-        return unit, GaveUp("the process that read it crashed")
+        return GaveUp("the process that read it crashed")
+
+
+def _with_outcome(unit: U, future: Future[R], seconds: float) -> tuple[U, R | GaveUp]:
+    return unit, outcome(future, seconds)
 
 
 def _limit_this_process() -> None:

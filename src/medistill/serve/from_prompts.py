@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32
 
 from medistill.data.corpus import Corpus, Rows, cut_by_patient, open_corpus
 from medistill.errors import CallError
@@ -69,25 +69,54 @@ def calibrated(
 ) -> Classifier:
     """The classifier with probabilities and thresholds fitted to the corpus's validation studies.
 
-    A finding that has fewer than `LEAST` positive or negative patients there stays as it is.
+    A finding that has fewer than `LEAST` positive or negative patients there stays as it is; CallError if
+    that is all of them.
     """
+    return fitted(plain, validation_of(model, corpus, plain.findings, on_progress))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Validation studies, embedded, with their labels of some findings."""
+
+    images: Float32[np.ndarray, "n d"]
+    labels: Float[np.ndarray, "n f"]
+    """1 present, 0 absent, -1 uncertain, NaN not stated."""
+    patients: tuple[tuple[int, int], ...]
+    """Of each finding: patients with a study that shows it, and with one that does not."""
+
+    @property
+    def enough(self) -> Bool[np.ndarray, " f"]:
+        """Findings with `LEAST` patients of each."""
+        return np.array([min(count) >= LEAST for count in self.patients])
+
+
+def validation_of(
+    model: UnitEmbedder, corpus: Corpus, findings: tuple[str, ...], on_progress: Progress | None = None
+) -> Validation:
+    """Those of a corpus; CallError, before any image is embedded, if no finding has enough patients."""
     rows = validation_rows(corpus)
     studies = studies_of(rows)
-    labels = _labels(studies, corpus, plain.findings)
-    counts = [_patients(studies, column) for column in labels.T]
-    fits = np.array([min(count) >= LEAST for count in counts])
-    if not fits.any():
+    labels = _labels(studies, corpus, findings)
+    patients = tuple(_patients(studies, column) for column in labels.T)
+    if not any(min(count) >= LEAST for count in patients):
         raise CallError(
-            f"no finding of the {len(counts)} asked for has {LEAST} positive and {LEAST} negative patients "
+            f"no finding of the {len(patients)} asked for has {LEAST} positive and {LEAST} negative patients "
             "in the validation split to calibrate on; the corpus labels "
             f"{', '.join(corpus.findings) or 'none'}"
         )
     told = counted(on_progress, "validation images", len(studies))
     images = embed_images(model, rows, studies.rows, told)
-    fitted = fit_calibration(plain.scores(images)[:, fits], labels[:, fits])
+    return Validation(images=images, labels=labels, patients=patients)
+
+
+def fitted(plain: Classifier, validation: Validation) -> Classifier:
+    """The classifier calibrated on these studies, as `calibrated` says."""
+    labels, fits = validation.labels, validation.enough
+    found = fit_calibration(plain.scores(validation.images)[:, fits], labels[:, fits])
     slope, bias, threshold = plain.slope.copy(), plain.bias.copy(), plain.threshold.copy()
-    slope[fits], bias[fits], threshold[fits] = fitted.slope, fitted.bias, fitted.threshold
-    basis = tuple(_basis(labels[:, f], fits[f], counts[f]) for f in range(len(fits)))
+    slope[fits], bias[fits], threshold[fits] = found.slope, found.bias, found.threshold
+    basis = tuple(_basis(labels[:, f], fits[f], validation.patients[f]) for f in range(len(fits)))
     return replace(plain, slope=slope, bias=bias, threshold=threshold, basis=basis)
 
 

@@ -47,7 +47,7 @@ class Snapshot:
         self, query: Float32[np.ndarray, " d"], k: int, *, filters: Filters, per_patient: bool
     ) -> list[Hit]:
         """As `Index.search`."""
-        self._check(query, k)
+        check_query(query, k, self.account.about.dim)
         allowed = self._allowed(filters)
         count = _FETCHED * k
         while True:
@@ -56,15 +56,6 @@ class Snapshot:
             if len(hits) == k or len(ranked) < count:
                 return [Hit(case=self.parts[p].case(row), score=score) for p, row, score in hits]
             count *= _FETCHED
-
-    def _check(self, query: np.ndarray, k: int) -> None:
-        dim = self.account.about.dim
-        if query.shape != (dim,):
-            raise CallError(f"found a query of shape {query.shape}, expected ({dim},) as the index's vectors")
-        if not np.isfinite(query).all():
-            raise CallError("found NaN or infinity in the query, expected finite numbers")
-        if k < 1:
-            raise CallError(f"found k = {k}, expected 1 or more")
 
     def _allowed(self, filters: Filters) -> list[np.ndarray] | None:
         """Of each part, which rows may be found, as booleans; None for all."""
@@ -98,3 +89,13 @@ class Snapshot:
                 if len(hits) == k:
                     break
         return hits
+
+
+def check_query(query: np.ndarray, k: int, dim: int) -> None:
+    """CallError unless it is one of vectors of `dim` numbers."""
+    if query.shape != (dim,):
+        raise CallError(f"found a query of shape {query.shape}, expected ({dim},) as the index's vectors")
+    if not np.isfinite(query).all():
+        raise CallError("found NaN or infinity in the query, expected finite numbers")
+    if k < 1:
+        raise CallError(f"found k = {k}, expected 1 or more")

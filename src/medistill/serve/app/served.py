@@ -1,0 +1,157 @@
+"""What the endpoints answer from: the model, the index, and images on their way."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from fastapi import Request
+from jaxtyping import Float32, UInt8
+
+from medistill.data.image import letterbox
+from medistill.data.isolated import GaveUp, IsolatedPool, outcome
+from medistill.errors import CallError
+from medistill.serve.app.batcher import FullError, Gate
+from medistill.serve.app.forms import OfCase, OfUpload
+from medistill.serve.app.judging import Judged, Known, judged_plainly
+from medistill.serve.app.kept import KeptImages
+from medistill.serve.app.lanes import Lanes
+from medistill.serve.app.limits import Limits
+from medistill.serve.app.parsing import Parsed, Upload, is_known, parse
+from medistill.serve.app.refusal import RefusedError, busy
+from medistill.serve.index.case import Case
+from medistill.serve.index.index import Index
+from medistill.serve.index.pictures import case_image
+
+R = TypeVar("R")
+_THREADS = 4  # that read the index and the corpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A loaded model with all that belongs to it."""
+
+    lanes: Lanes
+    sha256: str | None
+    dim: int
+    index: Index | None
+    known: Known | None
+    """The findings that the index's corpus labels, calibrated; None if it labels none."""
+    suggestions: tuple[str, ...]
+    """Findings to try."""
+    examples: tuple[str, ...]
+    """Cases anybody may see: phantoms."""
+
+    async def judged(self, finding: str, image: Float32[np.ndarray, " d"]) -> Judged:
+        """How likely the image shows the finding, and how sure that is."""
+        place = self.known.place(finding) if self.known else None
+        if self.known and place is not None:
+            return self.known.judged(place, image)
+        return judged_plainly(await self.lanes.direction(finding), image, self.lanes.model.scale)
+
+    async def direction(self, phrase: str) -> Float32[np.ndarray, " d"]:
+        """What a phrase says less what denies it."""
+        place = self.known.place(phrase) if self.known else None
+        if self.known and place is not None:
+            return self.known.classifier.weight[place].astype(np.float32)
+        return await self.lanes.direction(phrase)
+
+
+class Picture(NamedTuple):
+    """An image that a request refers to."""
+
+    seen: UInt8[np.ndarray, "s t"]
+    """What the model sees."""
+    grey: UInt8[np.ndarray, "h w"]
+
+
+class Service:
+    """The state of one server; `served` is None while the model is loaded."""
+
+    def __init__(self, limits: Limits, *, token_required: bool, phantoms: bool) -> None:
+        self.limits, self.token_required, self.phantoms = limits, token_required, phantoms
+        self.loaded: Served | None = None
+        self.kept = KeptImages(limits)
+        self.uploads = Gate(limits.uploads)
+        self._searches = Gate(limits.searches_waiting)
+        self._threads = ThreadPoolExecutor(_THREADS)
+        self._pool = IsolatedPool(limits.parsers)
+
+    @property
+    def served(self) -> Served:
+        """RefusedError 503 while it is loaded."""
+        if self.loaded is None:
+            raise RefusedError(503, "the model is still being loaded; try again", retry_after=2)
+        return self.loaded
+
+    @property
+    def index(self) -> Index:
+        """RefusedError 404 if there is none."""
+        if self.served.index is None:
+            raise RefusedError(404, "no index is served: start the server with --index")
+        return self.served.index
+
+    async def parsed(self, data: bytes) -> Parsed:
+        """The image of an uploaded file, read by a process with limits; RefusedError if it cannot be read."""
+        if not is_known(data):
+            raise RefusedError(415, "not a PNG, JPEG or DICOM image")
+        upload = Upload(data=data, size=self.served.lanes.size, max_pixels=self.limits.pixels)
+        future = self._pool.begin(parse, upload)
+        waiting = asyncio.wrap_future(future)
+        await asyncio.wait([waiting])
+        waiting.exception()  # `outcome` tells it; asyncio would log one that nobody has asked for
+        found = outcome(future)
+        if isinstance(found, GaveUp):
+            raise RefusedError(422, found.reason)
+        return found
+
+    async def picture(self, of: OfUpload | OfCase) -> Picture:
+        """The image referred to; RefusedError 404 if it is not there, or no more."""
+        if isinstance(of, OfUpload):
+            image = self.kept.get(of.image)
+            if image is None:
+                raise RefusedError(404, "there is no such image, or no more: send it again")
+            return Picture(image.seen, image.grey)
+        grey = await self.case_picture(self.case(of.case))
+        size = self.served.lanes.size
+        return Picture(grey if size is None else letterbox(grey, size), grey)
+
+    def case(self, name: str) -> Case:
+        """A case of the index; RefusedError 404 if there is none of that id."""
+        found = self.index.case(name)
+        if found is None:
+            raise RefusedError(404, "there is no such case")
+        return found
+
+    async def case_picture(self, case: Case) -> UInt8[np.ndarray, "h w"]:
+        """The image of a case, read from its corpus."""
+        try:
+            return await self.in_thread(lambda: case_image(self.index, case))
+        except CallError:  # its message names a path
+            raise RefusedError(
+                404, "the picture of this case is gone: its corpus has moved or changed"
+            ) from None
+
+    async def in_thread(self, work: Callable[[], R]) -> R:
+        """Work on the index or the corpus beside the event loop; RefusedError 503 if too much of it waits."""
+        try:
+            with self._searches:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except FullError:
+            raise busy("too many searches are waiting") from None
+
+    def close(self) -> None:
+        """End processes and threads; forget the images."""
+        self._pool.close()
+        self._threads.shutdown(cancel_futures=True)
+        if self.loaded:
+            self.loaded.lanes.close()
+            if self.loaded.index:
+                self.loaded.index.close()
+
+
+def service_of(request: Request) -> Service:
+    """Of the app that answers."""
+    return request.app.state.service
