@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from medistill import __version__, commands, commands_model, commands_search, commands_serve
+from medistill import (
+    __version__,
+    commands,
+    commands_evaluate,
+    commands_model,
+    commands_search,
+    commands_serve,
+)
 from medistill.errors import CallError, MedistillError
 
 
@@ -79,7 +86,7 @@ def _call_plan(arguments: list[str]) -> None:
 def _call_evaluate(arguments: list[str]) -> None:
     import tyro
 
-    _call(commands.evaluate, arguments, "medistill evaluate", model=tyro.conf.Positional[str])
+    _call(commands_evaluate.evaluate, arguments, "medistill evaluate", model=tyro.conf.Positional[str])
 
 
 def _call_label(arguments: list[str]) -> None:
@@ -99,6 +106,12 @@ def _call_card(arguments: list[str]) -> None:
     import tyro
 
     _call(commands_model.card, arguments, "medistill card", run=tyro.conf.Positional[Path])
+
+
+def _call_export(arguments: list[str]) -> None:
+    import tyro
+
+    _call(commands_model.export, arguments, "medistill export", model=tyro.conf.Positional[str])
 
 
 def _call_embed(arguments: list[str]) -> None:
@@ -145,6 +158,7 @@ COMMANDS: Mapping[str, tuple[Callable[[list[str]], None], str]] = {
     "index": (_call_index, "an index to search from such a table: TABLE --out INDEX"),
     "search": (_call_search, 'the nearest past studies: INDEX --text "..." | --image FILE'),
     "serve": (_call_serve, "a page to search and ask on; phantoms without MODEL: [MODEL] --index INDEX"),
+    "export": (_call_export, "the model for other tools: MODEL --to onnx|hub|open_clip --out DIR"),
     "card": (_call_card, "a model card with figures and limits: RUN --out README.md"),
 }
 

@@ -1,8 +1,9 @@
 """Commands that put a trained model to use or describe it; as in `commands`, one function each."""
 
 from pathlib import Path
+from typing import Literal
 
-from medistill.reporting import print_json, report_labels, say
+from medistill.reporting import print_json, report_export, report_labels, say
 
 
 def label(
@@ -87,3 +88,39 @@ def card(
         print_json(told | {"corpus_known": facts.corpus is not None})
     figures = sum(len(entries) for evaluated in facts.evaluations for entries in evaluated.metrics.values())
     say(f"{figures} figures of {len(facts.evaluations)} evaluations; card: {out}")
+
+
+def export(
+    model: str,
+    *,
+    to: Literal["onnx", "hub", "open_clip"],
+    out: Path,
+    int8: bool = False,
+    data: Path | None = None,
+    split: str = "test",
+    prompts: Path | None = None,
+    json: bool = False,
+) -> None:
+    """The model as other tools load it, in a folder of its own, checked against the original.
+
+    Example: medistill export run --to onnx --out exported --int8 --data corpus
+
+    Args:
+        model: Run or model folder.
+        to: `onnx`: every model, for onnxruntime. `hub`: ViT + BERT with the pooling `cls`, for transformers'
+            VisionTextDualEncoderModel. `open_clip`: ViT + BERT, for open_clip's local-dir:OUT.
+        out: The folder to write; it appears whole or not at all.
+        int8: With `onnx`: also graphs with weights of 8 bits, and what they lose on a labeled corpus.
+        data: That corpus.
+        split: Its split.
+        prompts: JSON file of what to ask for there: finding -> {"positive": [...], "negative": [...]}.
+        json: Print export.json on standard output.
+    """
+    from medistill.progress import stages
+    from medistill.serve.export.export import export as run
+
+    with stages() as on_progress:
+        told = run(
+            model, to, out, int8=int8, data=data, split=split, prompts=prompts, on_progress=on_progress
+        )
+    report_export(told, out, json)

@@ -10,6 +10,8 @@ from medistill.reporting import say
 from medistill.serve.index.case import Hit
 
 _COLUMNS = ("score", "study", "view", "sex", "age", "report")
+_GAP, _LEAST = 2, 20
+"""Characters between columns, and of a report on a narrow terminal."""
 
 
 def print_hits(hits: Sequence[Hit]) -> None:
@@ -17,15 +19,17 @@ def print_hits(hits: Sequence[Hit]) -> None:
     if not hits:
         say("no study passes the filters")
         return
+    console = Console(highlight=False)
     rows = [_cells(hit) for hit in hits]
-    table = Table(box=None, pad_edge=False)
-    for name, column in zip(_COLUMNS, zip(*rows, strict=True), strict=True):
-        least = len(name) if name == "report" else max(map(len, column))  # only reports are cut
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
+    widths[-1] = max(_LEAST, console.width - sum(widths[:-1]) - _GAP * (len(widths) - 1))
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    for name, width in zip(_COLUMNS, widths, strict=True):
         justify = "right" if name in ("score", "age") else "left"
-        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", min_width=least)
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
     for row in rows:
         table.add_row(*map(escape, row))
-    Console(highlight=False).print(table)
+    console.print(table, crop=False)
 
 
 def _cells(hit: Hit) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,28 @@ def report_figures(out: Path, as_json: bool) -> None:
     say(f"page: {out / 'page.html'}")
 
 
-def _figure(entry: Mapping[str, Any]) -> str:
+def report_comparison(models: Sequence[str], out: Path, as_json: bool) -> None:
+    from medistill.evaluate.write import COMPARISON_PAGE, read_comparison
+
+    told = read_comparison(out)
+    if as_json:
+        print_json(told)
+    for label, model in zip(told["models"], models, strict=True):
+        say(f"{label} {model}")
+    for task, name in told["headlines"]:
+        for label, entry in told["tasks"][task][name]["differences"].items():
+            say(f"{task:<10} {name:<26} {label} less {told['baseline']} {_figure(entry, '+.3f')}")
+    count = told["differences"]
+    say(f"{count['excluding_zero']} of {count['with_interval']} differences exclude zero, unadjusted")
+    say(f"page: {out / COMPARISON_PAGE}")
+
+
+def _figure(entry: Mapping[str, Any], shape: str = ".3f") -> str:
     if entry["value"] is None:
         return f"not defined: {entry['reason']}"
     n = f"n = {entry['n_images']} images, {entry['n_patients']} patients"
-    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]  {n}"
+    value, low, high = (format(entry[part], shape) for part in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]  {n}"
 
 
 def report_labels(told: Mapping[str, Any], out: Path, as_json: bool) -> None:
@@ -65,6 +82,26 @@ def report_labels(told: Mapping[str, Any], out: Path, as_json: bool) -> None:
     if unreadable := told["unreadable"]["count"]:
         say(f"{unreadable:,} images cannot be read; the last column says why")
     say(f"labels: {out}")
+
+
+def report_export(told: Mapping[str, Any], out: Path, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+    checked = told["checked"]
+    if checked["by"]:
+        say(f"largest difference {checked['largest_difference']:.1e} under {checked['by']}")
+    else:
+        say(f"not checked: {checked['reason']}")
+    if "int8" in told:
+        int8 = told["int8"]
+        for name in ("auroc_macro", "i2t_r@10", "t2i_r@10"):
+            figures = int8["figures"]["float"][name], int8["figures"]["int8"][name]
+            say(f"{name:<12} float {_figure(figures[0])}")
+            say(f"{'':<12} int8  {_figure(figures[1])}; less float {_figure(int8['int8_less_float'][name])}")
+        for what in ("images", "texts"):
+            say(f"{what:<12} int8 is {int8['speed'][what]['ratio']:.2f} times as fast as float, one thread")
+        say(f"size         {in_units(int8['bytes']['float'])} float, {in_units(int8['bytes']['int8'])} int8")
+    say(f"export: {out}")
 
 
 def print_json(value: Any) -> None:

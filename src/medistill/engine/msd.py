@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -30,12 +30,16 @@ class MsdSettings(NamedTuple):
 
 
 class Msd(Method):
-    """Queries against the teacher's keys of the whole window, over all ranks."""
+    """Queries against the teacher's keys of the whole window, over all ranks.
+
+    teacher   `make_teacher` of the student: any module that makes `Embeddings` of `Window.inputs` and has the
+              logarithm of its scale as `log_scale`
+    """
 
     def __init__(
         self,
         fabric: Fabric,
-        teacher: DualEncoder,
+        teacher: nn.Module,
         *,
         schedule: Callable[[float, float], MsdSettings],
         live_share: float,
@@ -65,7 +69,7 @@ class Msd(Method):
             ]
         self.own = Keys(*(torch.cat(x) for x in zip(*chunks, strict=True)))
         self.window_keys = self.own.gathered()
-        self.teacher_scale = self.teacher.log_scale.exp()
+        self.teacher_scale = self._log_scale.exp()
         older = self.queue.keys if self.queue and self.settings.queue_in_use else None
         self.keys = joined(self.window_keys, older) if older is not None else self.window_keys
 
@@ -102,7 +106,7 @@ class Msd(Method):
 
     def delivered(self, student: DualEncoder) -> DualEncoder:
         """The teacher, unless the recipe says otherwise."""
-        return self.teacher if self.deliver_teacher else student
+        return cast(DualEncoder, self.teacher) if self.deliver_teacher else student
 
     def figures(self, pairs_per_step: int) -> dict[str, float]:
         """Alpha, momentum, and the pairs after which half of the teacher has been replaced."""
@@ -120,7 +124,11 @@ class Msd(Method):
         """The inverse of `state_dict`."""
         self.teacher.load_state_dict(state["teacher"])
         if self.queue:
-            self.queue.load_state_dict(state["queue"], self.teacher.log_scale.device)
+            self.queue.load_state_dict(state["queue"], self._log_scale.device)
+
+    @property
+    def _log_scale(self) -> Tensor:
+        return cast(Tensor, self.teacher.log_scale)
 
 
 class Moco(Msd):
@@ -146,6 +154,6 @@ def rows_of_all_ranks(rows: slice, per_rank: int) -> Int[Tensor, " wb"]:
     return torch.cat([own + rank * per_rank for rank in range(ranks())])
 
 
-def _keys(teacher: DualEncoder, part: Window) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _keys(teacher: nn.Module, part: Window) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     image, text, *_ = teacher(*part.inputs)
     return image, text, part.study, part.text

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -64,6 +63,7 @@ def train_window(
     One micro-batch of activations is alive at a time, so the window is bounded by time, not memory. If even
     that is too much, `batching` is changed and the optimizer step begun again.
 
+    student         any module set up by `fabric` that makes `Embeddings` of `Window.inputs`
     optimizer_step  applies and clears the accumulated gradient; False if it had to be skipped.
     """
     window = with_frozen_part(fabric, student, window, batching.micro)
@@ -86,8 +86,8 @@ def with_frozen_part(fabric: Fabric, student: _FabricModule, window: Window, chu
 
     It lies on the host with the window's other inputs: N x tokens x width floats.
     """
-    tower = cast(TextTower, student.module.text)
-    if not tower.frozen_layers:
+    tower = getattr(student.module, "text", None)
+    if not isinstance(tower, TextTower) or not tower.frozen_layers:
         return window
     kept: list[Tensor] = []
     with fabric.autocast():

@@ -15,12 +15,15 @@ _TYPES = (
 """How the hub calls a metric whose name begins so; others keep their names."""
 
 
-def front_matter(facts: Facts) -> str:
-    """Between two lines of dashes, as github.com/huggingface/hub-docs/blob/main/modelcard.md has it."""
+def front_matter(facts: Facts, library: str = "medistill") -> str:
+    """Between two lines of dashes, as github.com/huggingface/hub-docs/blob/main/modelcard.md has it.
+
+    library   that loads the folder the card lies in
+    """
     data = {
         "license": "other",
         "license_name": "not-stated",
-        "library_name": "medistill",
+        "library_name": library,
         "pipeline_tag": "zero-shot-image-classification",
         "tags": ["medical", "radiology", "vision-language", "contrastive", facts.recipe["objective"]],
         **_base(facts),

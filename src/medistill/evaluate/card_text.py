@@ -11,10 +11,11 @@ _FEW = 25
 """A finding with fewer positive cases than this is named among the limits."""
 
 
-def body(facts: Facts) -> str:
-    """All sections, as Markdown."""
-    sections = (_summary, _use, _data, _recipe, _figures, _protocols, _limits, _loading)
-    return "\n\n".join(section(facts) for section in sections) + "\n"
+def body(facts: Facts, loading: str | None = None) -> str:
+    """All sections, as Markdown; `loading` takes the place of the one that says how medistill loads it."""
+    sections = (_summary, _use, _data, _recipe, _figures, _protocols, _limits)
+    parts = [*(section(facts) for section in sections), _loading() if loading is None else loading.strip()]
+    return "\n\n".join(parts) + "\n"
 
 
 def _summary(facts: Facts) -> str:
@@ -201,7 +202,7 @@ def _where(facts: Facts, evaluated: Evaluated) -> str:
     return f"The figures on {name} are of another corpus than the model was trained on."
 
 
-def _loading(facts: Facts) -> str:
+def _loading() -> str:
     code = (
         "```python\n"
         "import medistill\n\n"

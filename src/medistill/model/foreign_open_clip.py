@@ -27,7 +27,7 @@ def open_open_clip(name: str) -> ForeignModel:
     Weights are read by safetensors or torch's restricted unpickler, and no code of the model's own is run.
     CallError where open_clip is not installed, knows no such model, or cannot read it.
     """
-    shown, library = PREFIX + name, _library()
+    shown, library = PREFIX + name, open_clip_library()
     architecture, pretrained = _split(name)
     try:
         _expect_known(library, shown, architecture, pretrained)
@@ -41,7 +41,8 @@ def open_open_clip(name: str) -> ForeignModel:
     return tried(shown, _assembled(network.eval(), preprocess, tokenizer))
 
 
-def _library() -> Any:
+def open_clip_library() -> Any:
+    """The package; CallError where it is not installed or does not import."""
     try:
         import open_clip  # pyright: ignore[reportMissingImports]
     except (ImportError, RuntimeError) as error:  # a torchvision of another build of torch: RuntimeError

@@ -7,8 +7,9 @@ import pytest
 
 from medistill.data.corpus import Rows, open_corpus
 from medistill.data.image import encode_image
+from medistill.hit_table import print_hits
 from medistill.model.saved import load, save_model
-from medistill.serve.index.case import case_id
+from medistill.serve.index.case import Case, Hit, case_id
 from medistill.serve.index.index import open_index
 from medistill.serve.index.pictures import case_image
 from tests.conftest import tiny_model, write_noise_corpus
@@ -73,6 +74,20 @@ def test_the_table_for_people_has_a_line_a_study(home, capsys):
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 4
     assert said.out.split()[:6] == ["score", "study", "view", "sex", "age", "report"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_only_reports_are_cut_to_the_width_of_the_terminal(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    told = {"patient_id": "p", "split": "test", "source": "", "labels": {}, "row": 0, "date": None}
+    study, text = "s" * 25, "[bold]Large effusion.\n" + "No edema. " * 30
+    case = Case(id="0" * 32, study_id=study, view="lateral", sex="F", age=61.4, text=text, **told)
+    print_hits([Hit(case=case, score=0.8125)])
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split() == ["score", "study", "view", "sex", "age", "report"]
+    assert line.split()[:7] == ["0.812", study, "lateral", "F", "61", "[bold]Large", "effusion."]
+    assert len(line) == width
+    assert line.endswith("…")
 
 
 def test_the_picture_of_a_hit_comes_from_the_corpus(home, capsys):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from medistill.errors import CallError
+from medistill.serve.index.exact import best
 from medistill.serve.index.filters import Filters
 from medistill.serve.index.index import index_for, open_index
 
@@ -137,3 +138,14 @@ def test_an_index_is_read_as_it_was_written(index, made, tmp_path):
     assert again.search(query, 5) == index.search(query, 5)
     assert again.about == made.table.about
     assert again.values.views == ("AP", "PA", "lateral")
+
+
+def test_the_cut_among_equal_scores_takes_the_first():
+    for seed in range(30):
+        scores = np.random.default_rng(seed).integers(0, 5, 300).astype(np.float32)
+        rows = np.arange(1000, 1300)
+        order = np.argsort(-scores, kind="stable")
+        for count in (1, 7, 60, 299, 300, 301):
+            found = best(rows, scores, count)
+            assert found.rows.tolist() == rows[order[:count]].tolist()
+            assert found.scores.tolist() == scores[order[:count]].tolist()

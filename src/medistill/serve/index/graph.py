@@ -14,7 +14,7 @@ from medistill.serve.embedding import Progress
 from medistill.serve.index.exact import Ranked, all_compared, best
 from medistill.serve.index.part import Part, damaged
 
-CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 64, 256
+CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 64, 1024
 """Neighbors of a node, and candidates while it is added and searched for: docs/search.md has the figures."""
 _GRAPH, _KEYS = "graph.usearch", "keys.i64"
 _LEAST = 20_000

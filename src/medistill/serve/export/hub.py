@@ -1,0 +1,157 @@
+"""A model as transformers' VisionTextDualEncoderModel, which needs nothing of ours."""
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoTokenizer,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+    __version__,
+)
+from transformers.utils import logging as transformers_logging
+
+from medistill.errors import CallError
+from medistill.model.dual import DualEncoder
+from medistill.model.tokenizer import tokenize
+from medistill.serve.export.expressible import color_patches, expect_vit_and_bert, patch_embedding, refusal
+from medistill.serve.export.hub_card import write_hub_card
+from medistill.serve.export.onnx import ALLOWED, described, expect_equal, write_account
+from medistill.serve.export.tokenizer_files import write_tokenizer
+
+LIBRARY = "transformers' VisionTextDualEncoderModel"
+_SMALL = 2.0**-12
+"""BERT's pooler ends in a tanh. Given a class token this much smaller it passes it on, changed by less than
+(27 / 4096)^2 / 3 = 1.5e-5 of itself (27: the largest a number can be after a LayerNorm of width 768), and the
+projection, which has no bias, makes up for the factor. A power of two: the factor itself rounds nothing."""
+_TEXTS = ("normal", "no effusion", "heart size is normal . the lungs are clear . no pneumothorax")
+LETTERBOX = (
+    "squares are resized as medistill resizes them; of other images the longer side is fitted and the rest "
+    "is black, but the processor rounds a side and centers it within one pixel of medistill's letterbox"
+)
+
+
+def export_hub(model: DualEncoder, folder: Path, source: Path) -> dict[str, Any]:
+    """Write config, weights, tokenizer, image processor, card and export.json; returns the account.
+
+    source   the run or model folder, for the card
+    CallError for towers or a pooling the class cannot express, MedistillError if it embeds otherwise.
+    """
+    _expect_expressible(model)
+    network = VisionTextDualEncoderModel(_config(model))
+    network.load_state_dict(_weights(model))
+    with _without_bars():
+        network.eval().save_pretrained(folder)
+    write_tokenizer(model, folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(_processor(model), indent=1) + "\n", "utf-8")
+    told = described(model, "hub") | {
+        "loads_as": LIBRARY,
+        "letterbox": LETTERBOX,
+        "checked": {
+            "by": f"transformers {__version__}",
+            "allowed": ALLOWED,
+            "largest_difference": expect_equal(_largest_difference(model, folder), "the exported towers"),
+        },
+    }
+    write_account(folder, told)
+    write_hub_card(source, model, told, folder)
+    return told
+
+
+def _expect_expressible(model: DualEncoder) -> None:
+    expect_vit_and_bert(model, LIBRARY)
+    for name, tower in (("image", model.image), ("text", model.text)):
+        if tower.pooling != "cls":
+            raise CallError(
+                refusal(LIBRARY, f"the {name} tower's pooling {tower.pooling!r}", "the class token's (`cls`)")
+            )
+
+
+def _config(model: DualEncoder) -> VisionTextDualEncoderConfig:
+    """Three channels, since image processors give color, and no activation behind the ViT's pooler."""
+    color = {"num_channels": 3, "pooler_act": "linear", "pooler_output_size": model.image.width}
+    return VisionTextDualEncoderConfig(
+        vision_config=model.image.config.to_dict() | color,
+        text_config=model.text.config.to_dict(),
+        projection_dim=model.dim,
+        logit_scale_init_value=float(model.log_scale.detach()),
+    )
+
+
+def _weights(model: DualEncoder) -> dict[str, Tensor]:
+    """Ours under that class's names; what its poolers would do is undone."""
+    patches = f"{_name_of(model.image.backbone, patch_embedding(model))}.weight"
+    image = model.image.backbone.state_dict() | {patches: color_patches(model)}
+    return {
+        **{f"vision_model.{name}": tensor for name, tensor in image.items()},
+        **{f"text_model.{name}": tensor for name, tensor in model.text.backbone.state_dict().items()},
+        **_passing_on("vision_model.pooler.dense", model.image.width, 1.0),
+        **_passing_on("text_model.pooler.dense", model.text.width, _SMALL),
+        "visual_projection.weight": model.image_projection.weight.detach(),
+        "text_projection.weight": model.text_projection.weight.detach() / _SMALL,
+        "logit_scale": model.log_scale.detach(),
+    }
+
+
+def _name_of(within: nn.Module, part: nn.Module) -> str:
+    return next(name for name, module in within.named_modules() if module is part)
+
+
+def _passing_on(name: str, width: int, factor: float) -> dict[str, Tensor]:
+    return {f"{name}.weight": factor * torch.eye(width), f"{name}.bias": torch.zeros(width)}
+
+
+def _processor(model: DualEncoder) -> dict[str, Any]:
+    """The letterbox in the words of transformers: fit the longer side, then pad with black to a square."""
+    side = model.size
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"shortest_edge": side, "longest_edge": side},
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": {"height": side, "width": side},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [model.mean] * 3,
+        "image_std": [model.std] * 3,
+    }
+
+
+@contextmanager
+def _without_bars() -> Generator[None]:
+    """transformers draws progress bars of its own for a file or two."""
+    drawn = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            transformers_logging.enable_progress_bar()
+
+
+@torch.no_grad()
+def _largest_difference(model: DualEncoder, folder: Path) -> float:
+    """Between ours and the folder as it is read back: on the same pixels, and on texts by its tokenizer."""
+    with _without_bars():
+        read: Any = VisionTextDualEncoderModel.from_pretrained(folder, local_files_only=True).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    squares = np.random.default_rng(0).integers(0, 256, (4, model.size, model.size), dtype=np.uint8)
+    pixels = (torch.from_numpy(squares)[:, None].float() / 255 - model.mean) / model.std
+    images = read.get_image_features(pixel_values=pixels.expand(-1, 3, -1, -1)).pooler_output
+    words = tokenizer(list(_TEXTS), padding=True, truncation=True, return_tensors="pt")
+    texts = read.get_text_features(**words).pooler_output
+    ours = model.embed_images(torch.from_numpy(squares))
+    theirs = model.embed_tokens(*tokenize(model.tokenizer, _TEXTS, model.max_tokens))
+    found = [
+        (nn.functional.normalize(rows) - own).abs().max() for rows, own in ((images, ours), (texts, theirs))
+    ]
+    return float(torch.stack(found).max())
