@@ -288,7 +288,6 @@ def test_the_command_takes_prompts_from_a_file(phantoms, saved, tmp_path):
     ("flags", "said"),
     [
         (("--protocol", "phantom", "--split", "val"), "leave out --split"),
-        (("--protocol", "phantom", "--with-cases"), "leave out --split and --with-cases"),
         (("--protocol", "nonsense"), "no protocol `nonsense`; there are "),
         (("--protocol", "labels", "rsna"), "protocol rsna is for a corpus from `prepare rsna`"),
     ],
