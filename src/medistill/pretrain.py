@@ -4,6 +4,7 @@ import fcntl
 import gc
 import json
 import os
+import signal
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -102,6 +103,7 @@ def together() -> Generator[None]:
                 "and run the same command again to go on"
             ) from error
         if ranks() > 1 and not isinstance(error, torch.OutOfMemoryError):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's would come before the message
             raise MedistillError(
                 f"rank {distributed.get_rank()} lost the others ({reason}); the message of the rank that "
                 "failed first says why"
@@ -114,7 +116,7 @@ def together() -> Generator[None]:
 
 @contextmanager
 def _released() -> Generator[None]:
-    """Free what the block has made, also where it fails.
+    """Free what the block has made, also where it ends with an error that all ranks share.
 
     A DDP module that outlives the process group is the last to hold it. It then joins the group's threads
     with the interpreter locked, and a thread that is about to free its last tensor waits for that lock: of
@@ -122,11 +124,11 @@ def _released() -> Generator[None]:
     """
     try:
         yield
-    except BaseException as error:
+    except MedistillError as error:
         traceback.clear_frames(error.__traceback__)
-        raise
-    finally:
         gc.collect()
+        raise
+    gc.collect()
 
 
 def check_ranks(recipe: Recipe, ranks: int) -> None:
