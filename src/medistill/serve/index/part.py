@@ -1,5 +1,7 @@
 """A part of an index on disk: cases and their vectors, written once, memory-mapped."""
 
+import bisect
+import itertools
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -51,13 +53,18 @@ class Part:
         return tuple(field.name for field in self.cases.schema.field("labels").type)
 
     def cell(self, name: str, row: int) -> Any:
-        """One value; found by bisection, where pyarrow's own lookup scans the chunks from the first."""
-        chunk = int(np.searchsorted(self._ends, row, side="right"))
-        start = int(self._ends[chunk - 1]) if chunk else 0
-        return self._chunks[name][chunk][row - start].as_py()
+        """One value."""
+        chunk, place = self._place(row)
+        return self._chunks[name][chunk][place].as_py()
+
+    def _place(self, row: int) -> tuple[int, int]:
+        """The chunk of a row by bisection, where pyarrow's own lookup scans them from the first."""
+        chunk = bisect.bisect_right(self._ends, row)
+        return chunk, row - (self._ends[chunk - 1] if chunk else 0)
 
     def case(self, row: int) -> Case:
-        cells: dict[str, Any] = {name: self.cell(name, row) for name in self.cases.column_names}
+        chunk, place = self._place(row)
+        cells: dict[str, Any] = {name: chunks[chunk][place].as_py() for name, chunks in self._chunks.items()}
         cells["id"] = cells["id"].hex()
         cells["labels"] = {name: value for name, value in cells["labels"].items() if value is not None}
         cells["date"] = cells["date"] and cells["date"].isoformat()
@@ -90,8 +97,8 @@ class Part:
         return starts[order], order
 
     @cached_property
-    def _ends(self) -> Int[np.ndarray, " c"]:
-        return np.cumsum([len(chunk) for chunk in self._chunks["id"]])
+    def _ends(self) -> list[int]:
+        return list(itertools.accumulate(len(chunk) for chunk in self._chunks["id"]))
 
     @cached_property
     def _chunks(self) -> dict[str, list[Any]]:

@@ -1,5 +1,6 @@
 """The parts of an index that were in force at one moment, and the search in them."""
 
+import functools
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -15,6 +16,8 @@ from medistill.serve.index.part import Part
 
 _FETCHED = 4
 """Images looked at for each hit at first, since a patient has several; so many times more if too few."""
+_KEPT = 8
+"""Filters whose rows are remembered, a byte an image each: one filter serves many searches."""
 
 
 class Snapshot:
@@ -22,6 +25,7 @@ class Snapshot:
 
     def __init__(self, account: Account, parts: Sequence[Part], kind: Nearest) -> None:
         self.account, self.parts, self._kind = account, tuple(parts), kind
+        self._matching = functools.lru_cache(maxsize=_KEPT)(self._matched)
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -62,6 +66,9 @@ class Snapshot:
         if not filters.any:
             return None
         filters.check(self.values)
+        return self._matching(filters)
+
+    def _matched(self, filters: Filters) -> list[np.ndarray]:
         return [matching(filters, part.cases) for part in self.parts]
 
     def _nearest(
