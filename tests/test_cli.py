@@ -156,6 +156,47 @@ def test_train_and_evaluate_by_hand(tiny_corpus, tmp_path, capsys):
     assert "data:image/png" in (out / "page.html").read_text()
 
 
+def test_models_are_compared_by_one_command(finished, tiny_corpus, tmp_path, capsys):
+    """Each is evaluated as it is alone; no file of the comparison names a folder."""
+    arguments = ["--data", tiny_corpus, "--out"]
+    capsys.readouterr()
+    assert call("evaluate", finished, "--against", finished, *arguments, tmp_path / "c", "--json") == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert told == json.loads((tmp_path / "c" / "comparison.json").read_text())
+    assert f"B {finished}" in captured.err
+    assert call("evaluate", finished, *arguments, tmp_path / "alone") == 0
+    for name in ("metrics.json", "evaluation.json", "page.html"):
+        alone = (tmp_path / "alone" / name).read_bytes()
+        assert (tmp_path / "c" / "A" / name).read_bytes() == alone
+        assert (tmp_path / "c" / "B" / name).read_bytes() == alone
+    for name in ("comparison.json", "comparison.html"):
+        assert str(tmp_path) not in (tmp_path / "c" / name).read_text()
+        assert finished.name not in json.dumps(told["models"])
+    by_protocol = [*arguments, tmp_path / "p", "--protocol", "labels"]
+    assert call("evaluate", finished, "--against", finished, *by_protocol) == 0
+    assert "protocol:labels" in json.loads((tmp_path / "p" / "comparison.json").read_text())["tasks"]
+
+
+def test_a_rival_that_is_not_there_is_told_before_anything_is_scored(finished, tiny_corpus, tmp_path, capsys):
+    capsys.readouterr()
+    rest = ["--data", tiny_corpus, "--out", tmp_path / "c"]
+    assert call("evaluate", finished, "--against", tmp_path / "nowhere", *rest) == 2
+    assert "no model in" in one_line(capsys)
+    assert not (tmp_path / "c").exists()
+    assert call("evaluate", finished, "--protocol", "labels", "--fine-tune", *rest) == 2
+    assert "leave out --split and --fine-tune" in one_line(capsys)
+
+
+def test_cases_are_shown_on_the_page_of_a_protocol_if_asked_for(finished, tiny_corpus, tmp_path, capsys):
+    arguments = ["--data", tiny_corpus, "--out", tmp_path / "e", "--protocol", "labels"]
+    assert call("evaluate", finished, *arguments) == 0
+    assert "data:image/png" not in (tmp_path / "e" / "page.html").read_text()
+    assert call("evaluate", finished, *arguments, "--with-cases") == 0
+    assert "treat it as patient data" in capsys.readouterr().err
+    assert "data:image/png" in (tmp_path / "e" / "page.html").read_text()
+
+
 def test_errors_of_a_run_are_one_line(tiny_corpus, tmp_path, capsys):
     shape = ["--size", 32, "--min-patients", 1]
     assert call("train", "small", "--data", tiny_corpus, "--out", tmp_path / "run", *shape) == 2

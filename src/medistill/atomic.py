@@ -52,6 +52,11 @@ def hold(handle: int, out: Path) -> None:
         return
 
 
+def sync_file(path: Path) -> None:
+    """Make what another library wrote into a file outlive a power cut."""
+    sync_folder(path)  # the same call serves both
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` outlive a power cut."""
     handle = os.open(folder, os.O_RDONLY)

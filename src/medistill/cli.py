@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from medistill import __version__, commands, commands_model, commands_search, commands_serve
+from medistill import (
+    __version__,
+    commands,
+    commands_evaluate,
+    commands_model,
+    commands_search,
+    commands_serve,
+)
 from medistill.errors import CallError, MedistillError
 
 
@@ -79,7 +86,7 @@ def _call_plan(arguments: list[str]) -> None:
 def _call_evaluate(arguments: list[str]) -> None:
     import tyro
 
-    _call(commands.evaluate, arguments, "medistill evaluate", model=tyro.conf.Positional[str])
+    _call(commands_evaluate.evaluate, arguments, "medistill evaluate", model=tyro.conf.Positional[str])
 
 
 def _call_label(arguments: list[str]) -> None:

@@ -45,7 +45,7 @@ def index(
 
     Args:
         table: File written by `medistill embed`; may be left out with --delete.
-        out: Folder of the index.
+        out: Folder of the index, or postgresql://[USER@]HOST/DATABASE for one that is shared: docs/search.md.
         kind: `exact` compares all (default); `usearch` searches a graph, for a million images and more.
         delete: Ids of studies to remove first.
         json: Print what is in the index as JSON on standard output.
@@ -85,7 +85,7 @@ def search(
     Example: medistill search index --text "large left pleural effusion" --view PA --min-age 60
 
     Args:
-        index: Index written by `medistill index`.
+        index: Index written by `medistill index`: a folder, or postgresql://[USER@]HOST/DATABASE.
         text: What to look for, in the language of the reports.
         image: PNG, JPEG or DICOM file to look for the like of.
         weight: With both, what the image counts: 0 to 1.

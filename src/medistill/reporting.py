@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,28 @@ def report_figures(out: Path, as_json: bool) -> None:
     say(f"page: {out / 'page.html'}")
 
 
-def _figure(entry: Mapping[str, Any]) -> str:
+def report_comparison(models: Sequence[str], out: Path, as_json: bool) -> None:
+    from medistill.evaluate.write import COMPARISON_PAGE, read_comparison
+
+    told = read_comparison(out)
+    if as_json:
+        print_json(told)
+    for label, model in zip(told["models"], models, strict=True):
+        say(f"{label} {model}")
+    for task, name in told["headlines"]:
+        for label, entry in told["tasks"][task][name]["differences"].items():
+            say(f"{task:<10} {name:<26} {label} less {told['baseline']} {_figure(entry, '+.3f')}")
+    count = told["differences"]
+    say(f"{count['excluding_zero']} of {count['with_interval']} differences exclude zero, unadjusted")
+    say(f"page: {out / COMPARISON_PAGE}")
+
+
+def _figure(entry: Mapping[str, Any], shape: str = ".3f") -> str:
     if entry["value"] is None:
         return f"not defined: {entry['reason']}"
     n = f"n = {entry['n_images']} images, {entry['n_patients']} patients"
-    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]  {n}"
+    value, low, high = (format(entry[part], shape) for part in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]  {n}"
 
 
 def report_labels(told: Mapping[str, Any], out: Path, as_json: bool) -> None:

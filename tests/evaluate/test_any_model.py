@@ -50,6 +50,26 @@ def test_our_own_model_says_what_its_images_go_through(phantoms, tmp_path):
     assert (told["by"], told["resize"], told["channels"]) == ("medistill", 32, 1)
 
 
+def test_our_own_model_is_compared_with_one_that_cannot_point(phantoms, tmp_path):
+    """It has no maps of phrases: its grounding stands there with the reason, all else is paired."""
+    save_model(tiny_model(), tmp_path / "model")
+    folder, out = save_foreign(tmp_path / "clip"), tmp_path / "out"
+    models = [str(tmp_path / "model"), "--against", f"hf:{folder}"]
+    main(["evaluate", *models, "--data", str(phantoms), "--out", str(out)])
+    told = json.loads((out / "comparison.json").read_text())
+    assert [about["name"] for about in told["models"].values()] == ["a model folder", "hf"]
+    for task, entries in told["tasks"].items():
+        for name, figure in entries.items():
+            entry = figure["differences"]["B"]
+            if task == "grounding":
+                assert "gives no map" in entry["reason"] or "no such figure" in entry["reason"], name
+            elif figure["values"]["A"]["value"] is not None:
+                assert entry["low"] <= entry["value"] <= entry["high"], name
+    shown = (out / "comparison.html").read_text()
+    assert "the model gives no map of a phrase over an image" in shown
+    assert str(tmp_path) not in shown
+
+
 @pytest.mark.parametrize("changes", [{"image_mean": [0.1] * 3}, {"size": {"shortest_edge": 60}}])
 def test_other_preprocessing_gives_other_figures(phantoms, tmp_path, changes):
     folder = save_foreign(tmp_path / "clip")

@@ -1,7 +1,7 @@
 """Every named protocol on a tiny data set of its own layout: perfect, blind, repeated, shuffled."""
 
 from collections.abc import Callable
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,11 @@ from tests.planted import Row, planted
 from medistill.data.corpus import Corpus, open_corpus
 from medistill.evaluate.page_protocols import protocol_page
 from medistill.evaluate.protocol import Protocol
-from medistill.evaluate.protocol_evaluation import evaluate_protocols, write_protocols
+from medistill.evaluate.protocol_evaluation import (
+    evaluate_protocols,
+    protocol_examples,
+    write_protocols,
+)
 from medistill.evaluate.protocols import PROTOCOLS
 from medistill.evaluate.write import canonical_json
 
@@ -266,3 +270,52 @@ def test_neither_page_nor_account_holds_a_text_or_an_id_of_the_corpus(name, corp
     assert not [
         known for known in (*rows.study_ids, *rows.patient_ids) if len(known) > 5 and known in written
     ]
+
+
+def test_examples_are_shown_once_a_split_where_asked_for(corpus_for, tmp_path):
+    """Two protocols on the same split share them; without them the page says how to get them."""
+    corpus = corpus_for("openi")
+    names = ["openi", "openi-retrieval"]
+    metrics, account = evaluate_protocols(Blind(), corpus, names, resamples=20)
+    shown = protocol_examples(Blind(), corpus, account)
+    assert list(shown) == list({about["split"] for about in account["protocols"].values()})
+    for split, found in shown.items():
+        texts = set(corpus.split(split).texts)
+        assert 1 <= len(found.examples) <= 6
+        for example in found.examples:
+            assert {example.own, *example.nearest} <= texts
+            assert example.own_rank > 3 or example.nearest[example.own_rank - 1] == example.own
+    written = []
+    for number in range(2):
+        again = protocol_examples(Blind(), corpus, account)
+        write_protocols(metrics, account, tmp_path / str(number), shown=again)
+        written.append((tmp_path / str(number) / "page.html").read_text())
+    assert written[0] == written[1]
+    assert written[0].count("<img") == sum(len(found.examples) for found in shown.values())
+    assert next(iter(shown.values())).examples[0].own[:20] in unescape(written[0])
+    without = protocol_page(metrics, account)
+    assert "--with-cases adds" in without
+    assert "<img" not in without
+
+
+def test_a_corpus_without_reports_has_no_examples(corpus_for):
+    corpus = corpus_for("rsna")
+    metrics, account = evaluate_protocols(Blind(), corpus, ["rsna"], resamples=20)
+    shown = protocol_examples(Blind(), corpus, account)
+    assert shown == {}
+    assert "nearest reports" not in protocol_page(metrics, account, shown)
+
+
+def test_probabilities_and_calls_of_a_protocol_are_on_its_page_and_in_its_account(corpus_for):
+    metrics, account = evaluate_protocols(Blind(), corpus_for("padchest"), ["padchest"], resamples=20)
+    about = account["protocols"]["padchest"]
+    assert list(about["reliability"]) == ["after"]  # one side of prompts: nothing before fitting
+    assert not set(about["calls"]) & set(about["apart"])
+    shown = protocol_page(metrics, account)
+    for name, told in about["calls"].items():
+        counts = [told[key] for key in ("true_positive", "false_negative", "false_positive", "true_negative")]
+        assert sum(counts) == metrics["protocol:padchest"][f"auroc/{name}"]["n_images"]
+        assert f">{escape(name)}</th>" in shown
+    assert "Calibration curve, after fitting" in shown
+    nothing = evaluate_protocols(Blind(), corpus_for("nih14"), ["nih14"], resamples=20)[1]
+    assert "calls" not in nothing["protocols"]["nih14"]

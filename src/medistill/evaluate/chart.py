@@ -24,9 +24,19 @@ class Series:
 
 
 def range_plot(
-    value: float, low: float | None, high: float | None, *, domain: tuple[float, float], mark: float | None
+    value: float,
+    low: float | None,
+    high: float | None,
+    *,
+    domain: tuple[float, float],
+    mark: float | None,
+    hollow: bool = False,
 ) -> Html:
-    """A dot on its interval, as wide as its table cell; `mark` is where chance lies."""
+    """A dot on its interval, as wide as its table cell.
+
+    mark     where a dashed line stands: chance, or no difference
+    hollow   draw a ring, for what the interval leaves open
+    """
 
     def at(v: float) -> str:
         return f"{100 * (min(max(v, domain[0]), domain[1]) - domain[0]) / (domain[1] - domain[0]):.2f}%"
@@ -36,7 +46,7 @@ def range_plot(
         parts.append(tag("line", class_="mark", x1=at(mark), x2=at(mark), y1=1, y2=21))
     if low is not None and high is not None:
         parts.append(tag("line", class_="interval", x1=at(low), x2=at(high), y1=11, y2=11))
-    parts.append(tag("circle", class_="dot", cx=at(value), cy=11, r=5))
+    parts.append(tag("circle", class_="dot hollow" if hollow else "dot", cx=at(value), cy=11, r=5))
     return tag("svg", parts, class_="range", aria_hidden="true", width="100%", height=22)
 
 

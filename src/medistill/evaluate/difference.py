@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medistill.errors import CallError
+from medistill.evaluate.auroc_variance import auroc_difference
 from medistill.evaluate.interval import Entry, Figure, Metrics, Resampling, figure, undefined
 
 
@@ -18,34 +19,56 @@ def differences(one: Metrics, other: Metrics, difference: Callable[[Entry, Entry
 def paired_difference(one: Entry, other: Entry) -> Entry:
     """One model's figure less another's on the same cases; the same patients are drawn for both.
 
-    What both models find hard cancels, so the interval is narrower than the two figures' own. CallError if
-    the figures are not of the same cases or were not resampled alike.
+    What both models find hard cancels, so the interval is narrower than the two figures' own. The difference
+    of a single AUROC also gets the two-sided `p` of no difference, and whose method it is. CallError for
+    figures that `why_unpaired` tells of.
     """
     if not (isinstance(one, Figure) and isinstance(other, Figure)):
         return _without_resamples(one, other)
+    if reason := why_unpaired(one, other):
+        raise CallError(reason)
+    found = _less(one, other, one.spread - other.spread, one.patient_ids)
+    found.update(_counts(one) | _tested(one, other))
+    return found
+
+
+def why_unpaired(one: Figure, other: Figure) -> str | None:
+    """Why their difference cannot be paired: other cases, or another resampling; None if it can."""
     resampling = _known(one)
     if resampling != _known(other):
-        raise CallError(
+        return (
             f"figures resampled differently cannot be paired: {resampling}, and {other.resampling}; evaluate "
             "both models on the same split with the same seed and number of resamples"
         )
     counts, others = _counts(one), _counts(other)
     if counts != others or Counter(one.patient_ids) != Counter(other.patient_ids):
-        raise CallError(
+        return (
             f"figures of different cases cannot be paired: {_in_words(counts)}, and {_in_words(others)}; for "
             "two groups of cases use group_difference"
         )
-    found = _less(one, other, one.spread - other.spread, one.patient_ids)
-    found.update(counts)
-    return found
+    return None
+
+
+def _tested(one: Figure, other: Figure) -> Entry:
+    """The p value where both figures are AUROCs of one finding."""
+    if one.ranked is None or other.ranked is None:
+        return {}
+    if [*one.patient_ids] != [*other.patient_ids] or not np.array_equal(
+        one.ranked.present, other.ranked.present
+    ):
+        raise CallError("the cases of two AUROCs are in another order; sort them alike")
+    found = auroc_difference(one.ranked.scores, other.ranked.scores, one.ranked.present, one.patient_ids)
+    if found["p"] is None:
+        return {"p": None, "p_reason": found["reason"]}
+    return {"p": found["p"], "p_method": found["method"]}
 
 
 def group_difference(one: Entry, other: Entry) -> Entry:
     """A figure of one group of cases less that of another: sexes, age bands, views, two test sets.
 
     Groups resampled together are subtracted resample by resample, so a patient with cases in both counts as
-    the one patient they are. Groups resampled apart are taken as independent; CallError if they share a
-    patient, whose cases would then pass for two patients'.
+    the one patient they are, and two models' differences can be paired in turn. Groups resampled apart are
+    taken as independent; CallError if they share a patient, whose cases would then pass for two patients'.
     """
     if not (isinstance(one, Figure) and isinstance(other, Figure)):
         return _without_resamples(one, other)
@@ -66,7 +89,10 @@ def group_difference(one: Entry, other: Entry) -> Entry:
 
 def _less(one: Figure, other: Figure, spread: Float[np.ndarray, " r"], patient_ids: Sequence[str]) -> Entry:
     value = float(one["value"] or 0) - float(other["value"] or 0)
-    return figure(np.concatenate([[value], spread]), patient_ids)
+    found = figure(np.concatenate([[value], spread]), patient_ids)
+    if isinstance(found, Figure) and one.resampling == other.resampling:
+        found.resampling = one.resampling
+    return found
 
 
 def _known(entry: Figure) -> Resampling:

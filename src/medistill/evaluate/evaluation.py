@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float
 
 from medistill.errors import CallError
 from medistill.evaluate.calibrate import Calibration
@@ -24,6 +24,7 @@ from medistill.evaluate.embed import (
     told_in,
 )
 from medistill.evaluate.embedder import UnitEmbedder
+from medistill.evaluate.examples import Example, examples_of
 from medistill.evaluate.fingerprint import corpus_hash, model_hash
 from medistill.evaluate.grounding import RULES, Pointed
 from medistill.evaluate.interval import Figure, Metrics
@@ -31,22 +32,7 @@ from medistill.evaluate.labeled import Curve, Labeled, LabelTasks
 from medistill.evaluate.prompts import Prompts, resolve_prompts
 from medistill.evaluate.remembering import Remembering
 from medistill.evaluate.resample import resampled
-from medistill.evaluate.retrieval import first_ranks, retrieval_metrics, similarity
-
-EXAMPLES = 6
-NEAREST = 3
-
-
-@dataclass(frozen=True)
-class Example:
-    """One image of the split with the reports that lie nearest to it."""
-
-    image: UInt8[np.ndarray, "h w"]
-    nearest: tuple[str, ...]
-    own: str
-    """The study's own report."""
-    own_rank: int
-    """Where it came, from 1."""
+from medistill.evaluate.retrieval import retrieval_metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +108,8 @@ def evaluate_model(
         found = task.run(rows, studies, images, sides, *options)
     protocol = {
         **_stated(studies, gallery, found.calibration, findings),
+        "reliability": found.decided.reliability,
+        "calls": found.decided.calls,
         **_origin(model, corpus, split),
         "prompts": asked,
         "prompts_given": prompts is not None,
@@ -135,7 +123,7 @@ def evaluate_model(
         metrics=metrics | found.metrics,
         protocol=protocol,
         curves=found.curves,
-        examples=_examples(rows, reported, gallery, images[told], reports, seed=seed),
+        examples=examples_of(rows, reported, gallery, images[told], reports, seed=seed),
         pointed=found.pointed,
         drawn_cases=_source(corpus) == "phantom",
     )
@@ -172,34 +160,3 @@ def _stated(
             for f, finding in enumerate(findings)
         },
     }
-
-
-def _examples(
-    rows: Any,
-    studies: Studies,
-    gallery: Gallery,
-    images: Float32[np.ndarray, "n d"],
-    reports: Float32[np.ndarray, "g d"],
-    *,
-    seed: int,
-) -> tuple[Example, ...]:
-    """Studies drawn at random from those whose report is theirs alone, or from all if there are none."""
-    if not len(studies):
-        return ()
-    sharing = np.bincount(gallery.text_of)[gallery.text_of]
-    pool = np.flatnonzero(sharing == 1) if (sharing == 1).any() else np.arange(len(studies))
-    chosen = np.random.default_rng([seed, EXAMPLES]).permutation(pool)[:EXAMPLES]
-    similar = similarity(images[chosen], reports)
-    ranks = first_ranks(similar, gallery.text_of[chosen][:, None] == np.arange(len(gallery.texts)))
-    # The own report last among its ties, as its rank counts them.
-    own = np.arange(len(gallery.texts)) == gallery.text_of[chosen][:, None]
-    order = np.stack([np.lexsort((mine, -near)) for mine, near in zip(own, similar, strict=True)])
-    return tuple(
-        Example(
-            rows.image(int(studies.rows[case])),
-            tuple(gallery.texts[text] for text in nearest[:NEAREST]),
-            gallery.texts[gallery.text_of[case]],
-            int(rank),
-        )
-        for case, nearest, rank in zip(chosen, order, ranks, strict=True)
-    )

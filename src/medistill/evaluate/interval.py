@@ -29,6 +29,14 @@ class Resampling:
         return f"{self.resamples:,} resamples of {len(self.patients):,} patients from seed {seed}"
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """What an AUROC is of: the score of each case, and whether the finding is present in it."""
+
+    scores: Float[np.ndarray, " n"]
+    present: Bool[np.ndarray, " n"]
+
+
 class Figure(Entry):
     """An entry that still holds the resampled values of its interval: one a resample, NaN where undefined.
 
@@ -42,6 +50,8 @@ class Figure(Entry):
     """How low and high come from the value and the spread."""
     resampling: Resampling | None = None
     """Set by `evaluate.resample`; without it, nothing says what the figure may be paired with."""
+    ranked: Ranked | None = None
+    """The cases of a single AUROC, in the order of `patient_ids`."""
 
     def spread_over(self, spread: Float[np.ndarray, " r"]) -> None:
         """Take these resampled values, and the interval that they give."""
@@ -117,11 +127,13 @@ def figure(
     *,
     reason: str = "not defined",
     interval: Interval = percentiles,
+    ranked: Ranked | None = None,
     **counts: int,
 ) -> Entry:
     """The figure `values[0]`, with its interval from the rest; None, for this reason, if it is NaN.
 
     interval   how; named in the entry unless it is the percentile interval
+    ranked     the cases, if this is the AUROC of one finding
     counts     what else it rests on, by name
     """
     if not np.isfinite(values[0]):
@@ -129,9 +141,27 @@ def figure(
     found = Figure(value=float(values[0]), low=None, high=None, **counted(patient_ids), **counts)
     if interval is not percentiles:
         found["interval"] = interval.__name__
-    found.patient_ids, found.interval = patient_ids, interval
+    found.patient_ids, found.interval, found.ranked = patient_ids, interval, ranked
     found.spread_over(values[1:])
     return found
+
+
+def share_figure(
+    values: Float[np.ndarray, " s"], patient_ids: Sequence[str], *, reason: str, **counts: int
+) -> Entry:
+    """A share of cases, with a bound where it is 0 or 1, which no resample changes.
+
+    If a case is of the rarer kind with chance p, none of k patients has one with chance (1 - p) ** k at most:
+    the bound is the p at which that is .025.
+    """
+    bound = 1 - 0.025 ** (1 / max(1, len(set(patient_ids))))
+
+    def percentiles_or_bound(value: float, spread: Float[np.ndarray, " r"]) -> tuple[float, float]:
+        ends = {0.0: (0.0, bound), 1.0: (1 - bound, 1.0)}
+        return ends.get(value) or percentile_interval(spread)
+
+    how = percentiles_or_bound
+    return figure(values, patient_ids, reason=reason, interval=how, ranked=None, **counts)
 
 
 def undefined(reason: str, patient_ids: Sequence[str]) -> Entry:

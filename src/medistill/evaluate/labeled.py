@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32
 
 from medistill.evaluate.auroc import roc_curve
 from medistill.evaluate.calibrate import Calibration, fit_calibration, uncalibrated
+from medistill.evaluate.decisions import NOTHING_DECIDED, Decided, decided
 from medistill.evaluate.embed import Progress, Studies, embed_images, studies_of, told_in
 from medistill.evaluate.embedder import UnitEmbedder
 from medistill.evaluate.fewshot import few_shot_metrics
@@ -34,6 +35,7 @@ class Labeled:
     metrics: dict[str, Metrics] = field(default_factory=dict[str, Metrics])
     calibration: Calibration = _NO_LABELS
     curves: dict[str, Curve] = field(default_factory=dict[str, Curve])
+    decided: Decided = NOTHING_DECIDED
     pointed: tuple[Pointed, ...] = ()
 
 
@@ -92,7 +94,9 @@ class LabelTasks:
             metrics["grounding"] = grounding.metrics
         pointed = grounding.cases if grounding else ()
         curves = _curves(scores, studies.labels, findings)
-        return Labeled(metrics=metrics, calibration=fitted, curves=curves, pointed=pointed)
+        before = uncalibrated(self.model.scale, len(findings))
+        made = decided(*scored, calibration=fitted, before=before, over_patients=over_patients)
+        return Labeled(metrics=metrics, calibration=fitted, curves=curves, decided=made, pointed=pointed)
 
     def calibration(
         self, positive: Float32[np.ndarray, "f d"], negative: Float32[np.ndarray, "f d"]

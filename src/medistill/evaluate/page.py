@@ -8,6 +8,7 @@ from medistill.evaluate.evaluation import Evaluation
 from medistill.evaluate.interval import Entry
 from medistill.evaluate.markup import Html, tag
 from medistill.evaluate.page_cases import cases_section
+from medistill.evaluate.page_decisions import DECISION_STYLE, calls_card, reliability_card
 from medistill.evaluate.page_figures import (
     curves_section,
     figures_section,
@@ -29,10 +30,12 @@ def page(evaluation: Evaluation, *, with_cases: bool, history: Sequence[Mapping[
         findings_section(evaluation),
         slices_section(evaluation.metrics),
         curves_section(evaluation),
+        _decisions(evaluation.protocol),
         grounding_section(evaluation, shown=with_cases),
         training_section(evaluation.metrics, history),
-        cases_section(evaluation, shown=with_cases),
+        _cases(evaluation, shown=with_cases),
         method_section(evaluation.protocol),
+        more_style=DECISION_STYLE,
     )
 
 
@@ -65,6 +68,26 @@ def _caveat() -> Html:
         "Phantoms are drawn, not taken: the figures show that the method works, not how it does on patients."
     )
     return tag("p", text, class_="caveat")
+
+
+def _decisions(about: Mapping[str, Any]) -> Html | None:
+    """Calibration and calls, where any finding has both classes."""
+    if not about["calls"]:
+        return None
+    return tag(
+        "section",
+        tag("h2", "Probabilities and calls", id="decisions"),
+        tag("p", f"Probabilities: {about['calibration']}.", class_="note"),
+        reliability_card(about["reliability"]),
+        calls_card(about["calls"]),
+        aria_labelledby="decisions",
+    )
+
+
+def _cases(evaluation: Evaluation, *, shown: bool) -> Html | None:
+    if not evaluation.examples:
+        return None
+    return cases_section(evaluation.examples, evaluation.protocol["n_distinct_reports"], shown=shown)
 
 
 def _tiles(evaluation: Evaluation) -> list[Html | None]:

@@ -2,12 +2,13 @@
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from medistill.evaluate.evaluation import Evaluation, Example
+from medistill.evaluate.examples import Example
 from medistill.evaluate.markup import Html, tag
 
 _LARGEST = 256
@@ -19,22 +20,27 @@ WITHHELD = (
 )
 
 
-def cases_section(evaluation: Evaluation, *, shown: bool) -> Html | None:
-    """The examples, or a word on why they are not here."""
-    if not evaluation.examples:
+def cases_section(examples: Sequence[Example], texts: int, *, shown: bool, split: str = "") -> Html | None:
+    """The examples, or a word on why they are not here.
+
+    texts   how many distinct reports they were ranked among
+    split   named in the heading, where a page holds several
+    """
+    if shown and not examples:
         return None
     note = (
         "Drawn at random from the studies whose report is theirs alone: the three reports nearest to each "
-        f"image among {evaluation.protocol['n_distinct_reports']:,} distinct ones, with their rank; the "
+        f"image among {texts:,} distinct ones, with their rank; the "
         "study's own report is marked, and added where it is not among them."
     )
-    cases = [_case(number, example) for number, example in enumerate(evaluation.examples, 1)] if shown else []
+    cases = [_case(number, example) for number, example in enumerate(examples, 1)] if shown else []
+    place = f"cases-{split}" if split else "cases"
     return tag(
         "section",
-        tag("h2", "Images and their nearest reports", id="cases"),
+        tag("h2", f"Images and their nearest reports{f': split {split}' if split else ''}", id=place),
         tag("p", note if shown else WITHHELD, class_="note"),
         tag("div", cases, class_="cases") if cases else None,
-        aria_labelledby="cases",
+        aria_labelledby=place,
     )
 
 

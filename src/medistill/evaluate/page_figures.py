@@ -6,70 +6,18 @@ from typing import Any
 
 from medistill.evaluate.chart import range_axis, range_plot, roc_plot
 from medistill.evaluate.evaluation import Evaluation
+from medistill.evaluate.figure_names import NAMES, TASKS, UNBOUNDED, in_order
 from medistill.evaluate.interval import Entry, Metrics
 from medistill.evaluate.markup import Html, joined, tag
 
-_TASKS = {
-    "zero_shot": "Zero-shot: findings from prompts alone",
-    "few_shot": "Few-shot: classifiers of few training patients",
-    "retrieval": "Retrieval: images and reports of the whole split",
-    "grounding": "Grounding: maps of the findings' prompts against marks",
-}
-_NAMES = {
-    "auroc_macro": "AUROC, macro",
-    "ap_macro": "Average precision, macro",
-    "accuracy": "Accuracy, mean of findings",
-    "f1_macro": "F1, macro",
-    "ece": "Calibration error (lower is better)",
-    "brier": "Brier score (lower is better)",
-    "auroc_macro@1": "AUROC, macro, 1 shot",
-    "auroc_macro@4": "AUROC, macro, 4 shots",
-    "auroc_macro@16": "AUROC, macro, 16 shots",
-    "auroc_macro_lpp@1": "… LP++, 1 shot",
-    "auroc_macro_lpp@4": "… LP++, 4 shots",
-    "auroc_macro_lpp@16": "… LP++, 16 shots",
-    "accuracy@1": "Accuracy, 1 shot a class",
-    "accuracy@4": "Accuracy, 4 shots a class",
-    "accuracy@16": "Accuracy, 16 shots a class",
-    "accuracy_lpp@1": "… LP++, 1 shot a class",
-    "accuracy_lpp@4": "… LP++, 4 shots a class",
-    "accuracy_lpp@16": "… LP++, 16 shots a class",
-    "auroc_macro@1%": "AUROC, macro, 1 % of the patients",
-    "auroc_macro@10%": "AUROC, macro, 10 % of the patients",
-    "auroc_macro@100%": "AUROC, macro, all patients",
-    "fine_tune_auroc_macro@1%": "… fine-tuned, 1 % of the patients",
-    "fine_tune_auroc_macro@10%": "… fine-tuned, 10 % of the patients",
-    "fine_tune_auroc_macro@100%": "… fine-tuned, all patients",
-    "i2t_r@1": "Image to report, recall@1",
-    "i2t_r@5": "Image to report, recall@5",
-    "i2t_r@10": "Image to report, recall@10",
-    "i2t_r@10_unique": "… of reports that belong to one study",
-    "chance_r@10": "Recall@10 by chance",
-    "t2i_r@1": "Report to image, recall@1",
-    "t2i_r@5": "Report to image, recall@5",
-    "t2i_r@10": "Report to image, recall@10",
-    "i2t_p@5": "Precision@5, same findings",
-    "i2t_p@10": "Precision@10, same findings",
-    "i2t_p@100": "Precision@100, same findings",
-    "rsum": "Sum of the six recalls (of 6)",
-    "i2t_median_rank": "Median rank of the own report",
-    "i2t_mean_rank": "Mean rank of the own report",
-    "pointing_game": "Pointing game, macro",
-    "pointing_game_center": "… of the image's middle",
-    "pointing_game_chance": "… of a place drawn at random",
-    "pointing_game_over_center": "… beyond the middle (difference)",
-    "cnr": "Contrast to noise, without its sign",
-    "cnr_signed": "Contrast to noise, with its sign",
-}
 _UNIT = (0.0, 1.0)
 _SLICE = "zero_shot/"
-_UNBOUNDED = {"rsum", "i2t_median_rank", "i2t_mean_rank", "pointing_game_over_center", "cnr", "cnr_signed"}
 
 
 def figures_section(metrics: Mapping[str, Metrics]) -> Html:
     """Every figure but those of single findings, with a forest plot."""
     whole = {task: entries for task, entries in metrics.items() if not task.startswith(_SLICE)}
-    groups = [_group(task, whole[task]) for task in _ordered(whole, list(_TASKS))]
+    groups = [_group(task, whole[task]) for task in in_order(whole, list(TASKS))]
     head = _head("Figure", _UNIT, (0.0, 0.25, 0.5, 0.75, 1.0))
     return tag(
         "section",
@@ -121,17 +69,17 @@ def slices_section(metrics: Mapping[str, Metrics]) -> Html | None:
 
 
 def _group(task: str, entries: Metrics) -> Html:
-    title = tag("tr", tag("th", _TASKS.get(task, task), colspan=6, scope="colgroup"), class_="group")
-    names = [name for name in _ordered(entries, list(_NAMES)) if "/" not in name]
+    title = tag("tr", tag("th", TASKS.get(task, task), colspan=6, scope="colgroup"), class_="group")
+    names = [name for name in in_order(entries, list(NAMES)) if "/" not in name]
     return tag("tbody", title, [_figure_row(name, entries[name], _chance(name, entries)) for name in names])
 
 
 def _figure_row(name: str, entry: Entry, chance: float | None, domain: tuple[float, float] = _UNIT) -> Html:
-    shown = tag("th", _NAMES.get(name, name), scope="row")
+    shown = tag("th", NAMES.get(name, name), scope="row")
     if entry["value"] is None:
         reason = tag("td", f"not defined: {entry.get('reason', '')}", colspan=3, class_="quiet")
         return tag("tr", shown, reason, _counts(entry))
-    plot = None if name in _UNBOUNDED else _plot(entry, domain, chance)
+    plot = None if name in UNBOUNDED else _plot(entry, domain, chance)
     value, interval = in_words(entry)
     return tag(
         "tr",
@@ -252,8 +200,3 @@ def _domain(entries: Mapping[str, Entry]) -> tuple[float, float]:
     """From the tenth below the lowest interval, and at most .4, so that chance is always in sight."""
     lows = [float(e["low"]) for e in entries.values() if e["low"] is not None]
     return max(0.0, math.floor(10 * min([0.5, *lows]) - 1e-9) / 10), 1.0
-
-
-def _ordered(names: Mapping[str, object], first: list[str]) -> list[str]:
-    """Known names in the page's order, then the rest."""
-    return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))

@@ -62,14 +62,14 @@ def _facts(p: Mapping[str, Any]) -> list[tuple[str, str]]:
             if "grounding" in p
             else []
         ),
-        ("Images and texts", _preprocessing(p.get("preprocessing"))),
+        ("Images and texts", in_sentence(p.get("preprocessing"))),
         ("Model", f"SHA-256 {p['model_sha256']}" if p["model_sha256"] else "without a hash"),
         ("Corpus", f"SHA-256 {p['corpus_sha256']}"),
     ]
 
 
-def _preprocessing(told: Mapping[str, Any] | None) -> str:
-    """The model's own, as name and value; a step it leaves out is not named."""
+def in_sentence(told: Mapping[str, Any] | None) -> str:
+    """A model's own preprocessing, as name and value; a step it leaves out is not named."""
     if not told:
         return "prepared by the model itself, which does not say how"
     return "; ".join(f"{name.replace('_', ' ')} {_value(v)}" for name, v in told.items() if v is not None)

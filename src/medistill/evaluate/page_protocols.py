@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medistill.evaluate.document import document
+from medistill.evaluate.examples import Shown
 from medistill.evaluate.interval import Metrics
 from medistill.evaluate.markup import Html, joined, tag
+from medistill.evaluate.page_cases import cases_section
+from medistill.evaluate.page_decisions import DECISION_STYLE, calls_card, reliability_card
 from medistill.evaluate.page_figures import figures_section, in_words
 from medistill.evaluate.prompts import SIDES
 
@@ -16,8 +19,13 @@ _POOLED = {
 }
 
 
-def protocol_page(metrics: Mapping[str, Metrics], account: Mapping[str, Any]) -> str:
-    """One page for all protocols of an evaluation; no image and no report of the corpus is on it."""
+def protocol_page(
+    metrics: Mapping[str, Metrics], account: Mapping[str, Any], shown: Mapping[str, Shown] | None = None
+) -> str:
+    """One page for all protocols of an evaluation.
+
+    shown   images and reports by split; None keeps them off the page, which then says so
+    """
     protocols: Mapping[str, Mapping[str, Any]] = account["protocols"]
     return document(
         "medistill evaluation",
@@ -25,8 +33,16 @@ def protocol_page(metrics: Mapping[str, Metrics], account: Mapping[str, Any]) ->
         figures_section(metrics),
         _differences(metrics, protocols),
         *(_section(metrics[f"protocol:{name}"], about) for name, about in protocols.items()),
+        _cases(shown),
         _repeat(account),
+        more_style=DECISION_STYLE,
     )
+
+
+def _cases(shown: Mapping[str, Shown] | None) -> list[Html | None]:
+    if shown is None:
+        return [cases_section((), 0, shown=False)]
+    return [cases_section(one.examples, one.texts, shown=True, split=split) for split, one in shown.items()]
 
 
 def _header(account: Mapping[str, Any]) -> Html:
@@ -116,7 +132,8 @@ def _section(entries: Metrics, about: Mapping[str, Any]) -> Html:
         tag("dl", [joined(tag("dt", k), tag("dd", v)) for k, v in _facts(about)], class_="facts"),
         _published(entries, about["published"]),
         _confusion(about),
-        _prompts(about),
+        [reliability_card(about["reliability"]), calls_card(about["calls"])] if about.get("calls") else None,
+        prompts_details(about["prompts"], "The exact prompts") if "prompts" in about else None,
         aria_labelledby=name,
     )
 
@@ -174,16 +191,15 @@ def _count(mean: float) -> str:
     return f"{mean:,.1f}".removesuffix(".0")
 
 
-def _prompts(about: Mapping[str, Any]) -> Html | None:
-    if "prompts" not in about:
-        return None
+def prompts_details(prompts: Mapping[str, Mapping[str, Sequence[str]]], title: str) -> Html:
+    """Every prompt, folded."""
     rows: list[Html] = []
-    for finding, sides in about["prompts"].items():
+    for finding, sides in prompts.items():
         lists = [tag("ul", [tag("li", text) for text in sides[side]]) for side in SIDES]
         rows.append(tag("tr", tag("th", finding, scope="row"), [tag("td", texts) for texts in lists]))
     return tag(
         "details",
-        tag("summary", "The exact prompts", style="margin: 14px 0 0; cursor: pointer"),
+        tag("summary", title, style="margin: 14px 0 0; cursor: pointer"),
         _table(("Finding", "Present", "Absent"), rows),
     )
 

@@ -117,7 +117,7 @@ footer { margin-top: 48px; padding-top: 14px; border-top: 1px solid var(--line);
   .tiles { grid-template-columns: 1fr 1fr; gap: 10px; }
   .tile { padding: 12px 13px 10px; }
   .tile .value { font-size: 26px; }
-  .card { padding: 14px; }
+  .card { padding: 14px; overflow-x: auto; }
   .wide { display: none; }
   .axis .minor { display: none; }
   .under { display: block; font-weight: 400; font-size: 11px; color: var(--soft); }
@@ -140,6 +140,7 @@ footer { margin-top: 48px; padding-top: 14px; border-top: 1px solid var(--line);
   section { margin-top: 24pt; }
   .tile, .case, tr, figure { break-inside: avoid; }
   h2 { break-after: avoid; }
+  details::details-content { content-visibility: visible; block-size: auto; display: block; }
   .case .film { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """

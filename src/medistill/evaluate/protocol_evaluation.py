@@ -1,11 +1,12 @@
 """Named protocols of one model on one corpus, and the files they leave."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medistill.errors import CallError
 from medistill.evaluate.embedder import UnitEmbedder
+from medistill.evaluate.examples import Shown, examples_by_split
 from medistill.evaluate.fingerprint import corpus_hash, model_hash
 from medistill.evaluate.interval import Metrics
 from medistill.evaluate.page_protocols import protocol_page
@@ -63,6 +64,26 @@ def evaluate_protocols(
     return {f"protocol:{name}": outcome.metrics for name, outcome in outcomes.items()}, account
 
 
-def write_protocols(metrics: dict[str, Metrics], account: dict[str, Any], out: Path) -> None:
-    """Write metrics.json, evaluation.json and page.html, each whole or not at all."""
-    write_files(out, metrics, account, protocol_page(metrics, account))
+def protocol_examples(
+    model: Any,
+    corpus: Any,
+    account: Mapping[str, Any],
+    *,
+    embeddings: Path | None = None,
+    on_progress: Progress | None = None,
+) -> dict[str, Shown]:
+    """Images and their nearest reports of each split that these protocols score, by split."""
+    asked = Remembering(model, embeddings) if embeddings else UnitEmbedder(model)
+    splits = [about["split"] for about in account["protocols"].values()]
+    return examples_by_split(asked, corpus, splits, on_progress=on_progress)
+
+
+def write_protocols(
+    metrics: dict[str, Metrics],
+    account: dict[str, Any],
+    out: Path,
+    *,
+    shown: Mapping[str, Shown] | None = None,
+) -> None:
+    """Write metrics.json, evaluation.json and page.html, each whole or not at all; `shown` is on the page."""
+    write_files(out, metrics, account, protocol_page(metrics, account, shown))

@@ -1,6 +1,6 @@
 """A named protocol on a model and a corpus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medistill.evaluate.calibrate import Calibration, fit_calibration, uncalibrated
+from medistill.evaluate.decisions import decided
 from medistill.evaluate.embed import Gallery, Studies, embed_texts
 from medistill.evaluate.embedder import UnitEmbedder
 from medistill.evaluate.interval import Metrics
@@ -27,6 +28,10 @@ from medistill.evaluate.retrieval import retrieval_metrics
 from medistill.evaluate.zeroshot import DECISIONS, zero_shot_metrics
 
 _IMAGE_TO_TEXT = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "i2t_mean_rank", "i2t_median_rank", "chance_r@10")
+
+
+_Given = tuple[Float32[np.ndarray, "n f"], Float32[np.ndarray, "n f"], list[str], Sequence[str]]
+"""Scores, labels, findings, patients."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,11 @@ def run_protocol(
         metrics, more = _classes(protocol, asked, embedded, sample)
         return Outcome(metrics, account | more)
     validation = validation_cases(protocol, corpus, findings, cases)
-    calibration = uncalibrated(model.scale, len(findings)) if asked.has_negative else None
+    calibration = before = uncalibrated(model.scale, len(findings)) if asked.has_negative else None
     if validation:
         images = validation.embedded(model, protocol, on_progress)
         calibration = fit_calibration(embedded.scores(images, protocol.pooling), validation.studies.labels)
-    metrics, more = _findings(protocol, asked, embedded, sample, calibration)
+    metrics, more = _findings(protocol, asked, embedded, sample, calibration, before)
     return Outcome(metrics, account | more)
 
 
@@ -128,10 +133,12 @@ def _findings(
     embedded: EmbeddedPrompts,
     sample: _Sample,
     calibration: Calibration | None,
+    before: Calibration | None,
 ) -> tuple[Metrics, dict[str, Any]]:
     """Figures of the findings that count, and the AUROC of those beside them.
 
     calibration   None where nothing says where present begins: one side of prompts, no validation cases
+    before        what there is without validation cases
     """
     scores = embedded.scores(sample.images, protocol.pooling)
     known = calibration or uncalibrated(None, len(asked.findings))
@@ -139,17 +146,26 @@ def _findings(
     beside = np.array([finding in protocol.apart for finding in asked.findings])
     beside |= positives < protocol.min_positives
 
-    def scored(chosen: np.ndarray) -> Metrics:
+    def of(chosen: np.ndarray) -> _Given:
         labels, patients = sample.studies.labels[:, chosen], sample.studies.patient_ids
-        given, fitted = (scores[:, chosen], labels, _named(asked, chosen), patients), known.of(chosen)
+        return scores[:, chosen], labels, _named(asked, chosen), patients
+
+    def scored(chosen: np.ndarray) -> Metrics:
+        given, fitted = of(chosen), known.of(chosen)
         return sample.over_patients(lambda weights: zero_shot_metrics(*given, weights, calibration=fitted))
 
     metrics = scored(~beside)
     metrics |= {name: entry for name, entry in scored(beside).items() if name.startswith("auroc/")}
+    account: dict[str, Any] = {"apart": _named(asked, beside)}
     if calibration is None:
         metrics = {name: entry for name, entry in metrics.items() if name not in DECISIONS}
-    origin = calibration.origin if calibration else "none: only rankings are scored"
-    return metrics, {"calibration": origin, "apart": _named(asked, beside)}
+        return metrics, account | {"calibration": "none: only rankings are scored"}
+    start = before.of(~beside) if before else None
+    made = decided(
+        *of(~beside), calibration=calibration.of(~beside), before=start, over_patients=sample.over_patients
+    )
+    told = {"reliability": made.reliability, "calls": made.calls}
+    return metrics, account | {"calibration": calibration.origin} | told
 
 
 def _named(asked: Asked, chosen: np.ndarray) -> list[str]:

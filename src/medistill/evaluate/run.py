@@ -1,15 +1,23 @@
-"""Evaluate a model on disk on a corpus on disk."""
+"""Evaluate models on disk on a corpus on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
 
 from medistill.data.corpus import open_corpus
 from medistill.engine.track import read_track
+from medistill.errors import CallError
+from medistill.evaluate.comparison import Entrant, compared
 from medistill.evaluate.evaluation import Progress, evaluate_model
+from medistill.evaluate.interval import Metrics
 from medistill.evaluate.prompt_file import read_prompts
-from medistill.evaluate.protocol_evaluation import evaluate_protocols, write_protocols
-from medistill.evaluate.write import write_evaluation
-from medistill.model.any_model import is_foreign, open_model
+from medistill.evaluate.protocol_evaluation import evaluate_protocols, protocol_examples, write_protocols
+from medistill.evaluate.write import write_comparison, write_evaluation
+from medistill.model.any_model import is_foreign, open_model, public_name
+
+Measured = tuple[Mapping[str, Metrics], Mapping[str, Any]]
+"""Figures, which still hold their resampled values, and how they came about."""
 
 
 def evaluate_run(
@@ -22,7 +30,7 @@ def evaluate_run(
     with_cases: bool = False,
     fine_tune: bool = False,
     on_progress: Progress | None = None,
-) -> None:
+) -> Measured:
     """Evaluate what `open_model` finds by that name; writes metrics.json, evaluation.json and page.html."""
     asked = read_prompts(prompts) if prompts else None
     corpus = open_corpus(data)
@@ -37,6 +45,7 @@ def evaluate_run(
     )
     history = [] if is_foreign(model) else read_track(Path(model))
     write_evaluation(evaluation, out, with_cases=with_cases, history=history)
+    return evaluation.metrics, evaluation.protocol
 
 
 def evaluate_by_protocol(
@@ -46,19 +55,58 @@ def evaluate_by_protocol(
     names: Sequence[str],
     *,
     prompts: Path | None = None,
+    with_cases: bool = False,
     on_progress: Progress | None = None,
-) -> None:
+) -> Measured:
     """Score what `open_model` finds by these protocols; writes the same three files."""
     asked = read_prompts(prompts) if prompts else None
-    metrics, account = evaluate_protocols(
-        open_model(model),
-        open_corpus(data),
-        names,
-        prompts=asked,
-        embeddings=embeddings_of(data),
-        on_progress=on_progress,
+    opened, corpus = open_model(model), open_corpus(data)
+    kept: dict[str, Any] = {"embeddings": embeddings_of(data), "on_progress": on_progress}
+    metrics, account = evaluate_protocols(opened, corpus, names, prompts=asked, **kept)
+    drawn = with_cases or account["source"] == "phantom"
+    write_protocols(
+        metrics, account, out, shown=protocol_examples(opened, corpus, account, **kept) if drawn else None
     )
-    write_protocols(metrics, account, out)
+    return metrics, account
+
+
+def evaluate_against(
+    models: Sequence[str],
+    data: Path,
+    out: Path,
+    *,
+    protocols: Sequence[str] = (),
+    on_progress: Progress | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Evaluate each model into `out`/A, `out`/B, ...; writes and returns how they differ from the first.
+
+    protocols   what to score by; without any, all that `evaluate_run` measures
+    options     of `evaluate_by_protocol` or of `evaluate_run`, the same for every model
+    """
+    if not 2 <= len(models) <= len(ascii_uppercase):
+        raise CallError(f"{len(models)} models to compare, expected 2 to {len(ascii_uppercase)}")
+    for model in models:
+        open_model(model)  # all of them before the first is scored, which may take long
+    entrants: list[Entrant] = []
+    for label, model in zip(ascii_uppercase, models, strict=False):
+        told: dict[str, Any] = {"on_progress": _of_model(label, on_progress), **options}
+        metrics, account = (
+            evaluate_by_protocol(model, data, out / label, protocols, **told)
+            if protocols
+            else evaluate_run(model, data, out / label, **told)
+        )
+        name = public_name(model)
+        entrants.append(Entrant(label=label, name=name, metrics=metrics, account=account))
+    comparison = compared(entrants)
+    write_comparison(comparison, out)
+    return comparison
+
+
+def _of_model(label: str, on_progress: Progress | None) -> Progress | None:
+    if on_progress is None:
+        return None
+    return lambda what, done, total: on_progress(f"{label}: {what}", done, total)
 
 
 def embeddings_of(data: Path) -> Path:

@@ -9,9 +9,11 @@ from medistill.atomic import write_atomically
 from medistill.evaluate.evaluation import Evaluation
 from medistill.evaluate.interval import Metrics
 from medistill.evaluate.page import page
+from medistill.evaluate.page_comparison import comparison_page
 
 DIGITS = 6
 METRICS, PROTOCOL, PAGE = "metrics.json", "evaluation.json", "page.html"
+COMPARISON, COMPARISON_PAGE = "comparison.json", "comparison.html"
 
 
 def write_evaluation(
@@ -39,9 +41,20 @@ def write_files(out: Path, metrics: Mapping[str, Metrics], protocol: Mapping[str
     write_atomically(out / PAGE, html)
 
 
+def write_comparison(comparison: Mapping[str, Any], out: Path) -> None:
+    """How models differ, and its page, each whole or not at all."""
+    write_atomically(out / COMPARISON, canonical_json(comparison))
+    write_atomically(out / COMPARISON_PAGE, comparison_page(comparison))
+
+
 def read_metrics(out: Path) -> Mapping[str, Metrics]:
     """The figures that `write_evaluation` left in `out`."""
     return json.loads((out / METRICS).read_text())
+
+
+def read_comparison(out: Path) -> Mapping[str, Any]:
+    """What `write_comparison` left in `out`."""
+    return json.loads((out / COMPARISON).read_text())
 
 
 def read_headlines(out: Path) -> Mapping[str, str]:

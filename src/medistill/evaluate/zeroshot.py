@@ -10,6 +10,7 @@ from medistill.evaluate.calibrate import Calibration, bin_sums
 from medistill.evaluate.interval import (
     Entry,
     Metrics,
+    Ranked,
     divided,
     figure,
     log_odds,
@@ -52,7 +53,11 @@ def zero_shot_metrics(
         areas.append(auroc(*given))
         precisions.append(average_precision(*given))
         entries[f"auroc/{finding}"] = figure(
-            areas[-1], patients_of(patient_ids, cases), reason=why_undefined(labels[:, f]), interval=log_odds
+            areas[-1],
+            patients_of(patient_ids, cases),
+            reason=why_undefined(labels[:, f]),
+            interval=log_odds,
+            ranked=Ranked(*given[:2]),
         )
     defined = np.isfinite([area[0] for area in areas])
     pooled = patients_of(patient_ids, stated[:, defined].any(axis=1))

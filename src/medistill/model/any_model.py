@@ -1,5 +1,6 @@
 """Any model by its name: ours, transformers', open_clip's."""
 
+import json
 from pathlib import Path
 
 from medistill.model import foreign_open_clip
@@ -27,3 +28,14 @@ def open_model(name: str | Path) -> DualEncoder | ForeignModel:
 def is_foreign(name: str | Path) -> bool:
     """Whether the name is that of another library's model."""
     return str(name).startswith((foreign_open_clip.PREFIX, "hf:"))
+
+
+def public_name(name: str | Path) -> str:
+    """What to call the model on a page: its recipe and objective, or its name in a hub; never a folder."""
+    if is_foreign(name):
+        return ":".join(part for part in str(name).split(":") if not Path(part).exists())
+    try:
+        config = json.loads((Path(name) / "config.json").read_text("utf-8"))
+        return f"{config['name']}-{config['objective']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a model folder"

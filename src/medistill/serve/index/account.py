@@ -1,6 +1,7 @@
 """The account of an index folder: one small file whose replacing is the commit."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +12,7 @@ from medistill.serve.index.about import About, about_from_json
 from medistill.serve.index.index import Kind
 from medistill.serve.index.part import damaged
 
-ACCOUNT = "index.json"
+ACCOUNT, PART = "index.json", "part-"
 FORMAT = 1
 """Version of the layout; an index of another version is refused."""
 
@@ -73,6 +74,13 @@ def _account(told: dict[str, Any]) -> Account:
     return Account(
         kind=told["kind"],
         about=about_from_json(told["about"]),
-        parts=tuple(Entry(name=str(entry["name"]), images=int(entry["images"])) for entry in told["parts"]),
+        parts=tuple(_entry(entry) for entry in told["parts"]),
         written=int(told["written"]),
     )
+
+
+def _entry(told: dict[str, Any]) -> Entry:
+    """ValueError for a name that would lead out of the index."""
+    if not re.fullmatch(PART + r"\d+", told["name"]):
+        raise ValueError(told["name"])
+    return Entry(name=told["name"], images=int(told["images"]))

@@ -1,6 +1,5 @@
 """Embed a corpus: the table that indexes are filled from."""
 
-import json
 import logging
 import os
 import shutil
@@ -17,6 +16,7 @@ from medistill.atomic import atomic_file, hold
 from medistill.data.corpus import Corpus, Rows, open_corpus
 from medistill.data.study import NO_REPORT
 from medistill.errors import CallError
+from medistill.evaluate.embedder import UnitEmbedder
 from medistill.evaluate.fingerprint import corpus_hash, model_hash
 from medistill.evaluate.remembering import Remembering
 from medistill.model.any_model import open_model
@@ -38,24 +38,20 @@ def embed(model: str | Path, data: Path, out: Path, *, on_progress: Progress | N
     until the table is whole. A finished table of the same call is left as it is; CallError for another file.
     """
     corpus, opened = open_corpus(data), open_model(model)
+    about = _about(model, opened, corpus)
     partial = out.with_name(f".{out.name}.embeddings")
-    try:
+    if out.exists():
+        _check_same(out, about)
+        log.info("%s is complete, and of the same call: nothing to do", out)
+    else:
         partial.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CallError(f"cannot write {out}: {error.strerror}") from None
-    handle = os.open(partial, os.O_RDONLY)
-    try:
-        hold(handle, out)
-        embedder = Remembering(opened, partial)
-        about = _about(model, opened, embedder, corpus)
-        if out.exists():
-            _check_same(out, about)
-            log.info("%s is complete, and of the same call: nothing to do", out)
-        else:
-            _write(out, about, embedder, corpus, on_progress)
-        shutil.rmtree(partial)
-    finally:
-        os.close(handle)
+        handle = os.open(partial, os.O_RDONLY)
+        try:
+            hold(handle, out)
+            _write(out, about, Remembering(opened, partial), corpus, on_progress)
+        finally:
+            os.close(handle)
+    shutil.rmtree(partial, ignore_errors=True)
     return _told(about, corpus, out)
 
 
@@ -67,8 +63,9 @@ def absolute_model(name: str | Path) -> str:
     return str(Path(name).absolute()) if Path(name).exists() else str(name)
 
 
-def _about(model: str | Path, opened: Any, embedder: Remembering, corpus: Corpus) -> About:
+def _about(model: str | Path, opened: Any, corpus: Corpus) -> About:
     """What the table will be; the width is that of a word."""
+    embedder = UnitEmbedder(opened)
     sha256 = model_hash(opened)
     assert sha256 is not None, "open_model gives models with weights"
     return About(
@@ -89,7 +86,7 @@ def _about(model: str | Path, opened: Any, embedder: Remembering, corpus: Corpus
 
 
 def _check_same(out: Path, about: About) -> None:
-    if json.dumps(open_table(out).about.as_json()) != json.dumps(about.as_json()):
+    if open_table(out).about != about:
         raise CallError(f"{out} is there and of another model or corpus: name another --out")
 
 

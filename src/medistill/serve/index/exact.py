@@ -22,6 +22,9 @@ class Ranked(NamedTuple):
 class Exact:
     """The default kind: right always, and fast enough up to some hundred thousand images."""
 
+    def open(self, part: Part) -> None:
+        """It is mapped."""
+
     def build(self, part: Part, on_progress: Progress | None) -> None:
         """Nothing beside the vectors is needed."""
 

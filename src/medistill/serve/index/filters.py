@@ -1,6 +1,7 @@
 """What a case must be to be found."""
 
 import datetime
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,8 @@ class Filters:
             ("finding", [finding for finding, _ in self.stated], there.findings),
         ):
             _check_known(what, asked, known)
+        if any(age is not None and math.isnan(age) for age in self.ages):
+            raise CallError("found nan as an age, expected years")
         ranges: dict[str, tuple[Any, Any]] = {"age": self.ages, "date": self.days}
         for what, (low, high) in ranges.items():
             if low is not None and high is not None and low > high:

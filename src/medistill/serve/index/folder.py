@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 
 from medistill.errors import CallError
 from medistill.serve.embedding import Progress, counted
@@ -25,6 +25,7 @@ from medistill.serve.index.writing import change
 _ABSORBED = 2
 """A part of at most so many times the rows that are added becomes one with them, so that parts stay few."""
 _TRIES = 10
+Stamp = tuple[int, int]
 
 
 class FolderIndex:
@@ -33,19 +34,18 @@ class FolderIndex:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self._stamp: tuple[int, int] | None = None
-        self._snapshot = self._current()
+        self._stamp, self._seen = self._read()
 
     @property
     def about(self) -> About:
-        return self._current().account.about
+        return self.snapshot.account.about
 
     @property
     def values(self) -> Values:
-        return self._current().values
+        return self.snapshot.values
 
     def __len__(self) -> int:
-        return len(self._current())
+        return len(self.snapshot)
 
     def search(
         self,
@@ -55,10 +55,10 @@ class FolderIndex:
         filters: Filters = EVERY,
         per_patient: bool = True,
     ) -> list[Hit]:
-        return self._current().search(query, k, filters=filters, per_patient=per_patient)
+        return self.snapshot.search(query, k, filters=filters, per_patient=per_patient)
 
     def case(self, id: str) -> Case | None:  # noqa: A002 - the protocol's name
-        return self._current().case(id)
+        return self.snapshot.case(id)
 
     def add(self, table: EmbeddingTable, *, on_progress: Progress | None = None) -> int:
         with change(self.folder, on_progress) as changed:
@@ -99,24 +99,24 @@ class FolderIndex:
     def close(self) -> None:
         """Nothing is held that the garbage collector does not let go of."""
 
-    def _current(self) -> Snapshot:
+    @property
+    def snapshot(self) -> Snapshot:
         """What is in force."""
         with self._lock:
-            for _ in range(_TRIES):
-                stamp = self._stamped()
-                if stamp == self._stamp:
-                    break
-                account = read_account(self.folder)
-                try:
-                    self._snapshot = self._opened(account)
-                except FileNotFoundError:  # replaced since the account was read: there is a newer one
-                    continue
-                self._stamp = stamp
-            else:
-                raise damaged(self.folder, "files of its parts are missing")
-            return self._snapshot
+            if self._stamped() != self._stamp:
+                self._stamp, self._seen = self._read()
+            return self._seen
 
-    def _stamped(self) -> tuple[int, int] | None:
+    def _read(self) -> tuple[Stamp, Snapshot]:
+        for _ in range(_TRIES):
+            stamp, account = self._stamped(), read_account(self.folder)
+            try:
+                return stamp, self._opened(account)
+            except FileNotFoundError:  # replaced since the account was read: there is a newer one
+                continue
+        raise damaged(self.folder, "files of its parts are missing")
+
+    def _stamped(self) -> Stamp:
         """Differs once the account was replaced."""
         try:
             found = (self.folder / ACCOUNT).stat()
@@ -127,7 +127,10 @@ class FolderIndex:
     def _opened(self, account: Account) -> Snapshot:
         dim = account.about.dim
         parts = [Part(self.folder / entry.name, entry.images, dim) for entry in account.parts]
-        return Snapshot(account, parts, kind_of(account.kind))
+        kind = kind_of(account.kind)
+        for part in parts:
+            kind.open(part)
+        return Snapshot(account, parts, kind)
 
 
 def folder_for(folder: Path, about: About, kind: Kind | None) -> FolderIndex:
@@ -145,7 +148,7 @@ def folder_for(folder: Path, about: About, kind: Kind | None) -> FolderIndex:
     return FolderIndex(folder)
 
 
-def _absorbed(kept: Sequence[Bool[np.ndarray, " n"]], size: int) -> int:
+def _absorbed(kept: Sequence[np.ndarray], size: int) -> int:
     """From which part on they become one with `size` new rows."""
     first = len(kept)
     while first and kept[first - 1].sum() <= _ABSORBED * size:

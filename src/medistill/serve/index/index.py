@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
 
+from medistill.errors import CallError
 from medistill.serve.embedding import Progress
 from medistill.serve.index.about import About
 from medistill.serve.index.case import Case, Hit
@@ -71,7 +72,9 @@ class Index(Protocol):
 
 
 def open_index(name: str | Path) -> Index:
-    """The index in a folder; CallError if there is none, or it is damaged."""
+    """The index in a folder or at a postgresql:// address; CallError if there is none, or it is damaged."""
+    if is_address(name):
+        return _postgres().opened(str(name))
     from medistill.serve.index.folder import FolderIndex
 
     return FolderIndex(Path(name))
@@ -82,6 +85,23 @@ def index_for(name: str | Path, about: About, kind: Kind | None = None) -> Index
 
     kind   of the index to make, exact if None; CallError if it is there and of another kind
     """
+    if is_address(name):
+        return _postgres().opened_for(str(name), about, kind)
     from medistill.serve.index.folder import folder_for
 
     return folder_for(Path(name), about, kind)
+
+
+def is_address(name: str | Path) -> bool:
+    """Whether the name is one of a database; any other is a folder's."""
+    return str(name).startswith(("postgresql:", "postgres:"))
+
+
+def _postgres() -> Any:
+    try:
+        from medistill.serve.index import postgres
+    except ImportError:  # also where psycopg finds no libpq
+        raise CallError(
+            "an index in PostgreSQL needs packages that are not installed: pip install 'medistill[postgres]'"
+        ) from None
+    return postgres

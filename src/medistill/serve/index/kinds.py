@@ -15,12 +15,16 @@ from medistill.serve.index.part import Part
 class Nearest(Protocol):
     """How the nearest rows of a part are found; its files lie in the part's folder."""
 
+    def open(self, part: Part) -> None:
+        """Make a part ready to be searched; once, before any `nearest`."""
+        ...
+
     def build(self, part: Part, on_progress: Progress | None) -> None:
         """Write what a new part needs; on the disk when this returns."""
         ...
 
     def inherit(self, part: Part, old: Part, kept: Bool[np.ndarray, " n"]) -> bool:
-        """Take over what serves for a part of these rows of an old one; False if it has to be built."""
+        """Take over what serves for a part of these rows of an open one; False if it has to be built."""
         ...
 
     def nearest(
@@ -32,4 +36,8 @@ class Nearest(Protocol):
 
 def kind_of(name: Kind) -> Nearest:
     """CallError if the kind needs a package that is not installed."""
-    return Exact()
+    if name == "exact":
+        return Exact()
+    from medistill.serve.index.graph import Graph
+
+    return Graph()

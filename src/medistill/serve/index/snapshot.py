@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 
 from medistill.errors import CallError
 from medistill.serve.index.account import Account
@@ -47,7 +47,7 @@ class Snapshot:
         self, query: Float32[np.ndarray, " d"], k: int, *, filters: Filters, per_patient: bool
     ) -> list[Hit]:
         """As `Index.search`."""
-        self._check(query, k)
+        check_query(query, k, self.account.about.dim)
         allowed = self._allowed(filters)
         count = _FETCHED * k
         while True:
@@ -57,24 +57,15 @@ class Snapshot:
                 return [Hit(case=self.parts[p].case(row), score=score) for p, row, score in hits]
             count *= _FETCHED
 
-    def _check(self, query: np.ndarray, k: int) -> None:
-        dim = self.account.about.dim
-        if query.shape != (dim,):
-            raise CallError(f"found a query of shape {query.shape}, expected ({dim},) as the index's vectors")
-        if not np.isfinite(query).all():
-            raise CallError("found NaN or infinity in the query, expected finite numbers")
-        if k < 1:
-            raise CallError(f"found k = {k}, expected 1 or more")
-
-    def _allowed(self, filters: Filters) -> list[Bool[np.ndarray, " n"]] | None:
-        """Which rows of each part may be found; None for all."""
+    def _allowed(self, filters: Filters) -> list[np.ndarray] | None:
+        """Of each part, which rows may be found, as booleans; None for all."""
         if not filters.any:
             return None
         filters.check(self.values)
         return [matching(filters, part.cases) for part in self.parts]
 
     def _nearest(
-        self, query: np.ndarray, count: int, allowed: list[Bool[np.ndarray, " n"]] | None
+        self, query: np.ndarray, count: int, allowed: list[np.ndarray] | None
     ) -> list[tuple[int, int, float]]:
         """The best `count` images as part, row and cosine; fewer if there are no more."""
         found: list[tuple[int, int, float]] = []
@@ -98,3 +89,13 @@ class Snapshot:
                 if len(hits) == k:
                     break
         return hits
+
+
+def check_query(query: np.ndarray, k: int, dim: int) -> None:
+    """CallError unless it is one of vectors of `dim` numbers."""
+    if query.shape != (dim,):
+        raise CallError(f"found a query of shape {query.shape}, expected ({dim},) as the index's vectors")
+    if not np.isfinite(query).all():
+        raise CallError("found NaN or infinity in the query, expected finite numbers")
+    if k < 1:
+        raise CallError(f"found k = {k}, expected 1 or more")

@@ -13,11 +13,9 @@ from jaxtyping import Bool
 from medistill.atomic import hold, sync_folder
 from medistill.serve.embedding import Progress
 from medistill.serve.index.about import About
-from medistill.serve.index.account import Account, Entry, read_account, write_account
+from medistill.serve.index.account import PART, Account, Entry, read_account, write_account
 from medistill.serve.index.kinds import Nearest, kind_of
 from medistill.serve.index.part import Part, PartWriter
-
-_NAME = "part-"
 
 
 class Change:
@@ -61,13 +59,17 @@ class Change:
         kept: Bool[np.ndarray, " n"] | None = None,
     ) -> None:
         self._written += 1
-        writer = PartWriter(self.folder / f"{_NAME}{self._written:06d}", findings)
+        writer = PartWriter(self.folder / f"{PART}{self._written:06d}", findings)
         fill(writer)
         writer.close()
         part = Part(writer.folder, writer.images, self.account.about.dim)
-        if old is None or kept is None or not self._kind.inherit(part, old, kept):
+        if old is None or kept is None or not self._inherited(part, old, kept):
             self._kind.build(part, self._on_progress)
         self._entries.append(Entry(name=part.folder.name, images=len(part)))
+
+    def _inherited(self, part: Part, old: Part, kept: Bool[np.ndarray, " n"]) -> bool:
+        self._kind.open(old)
+        return self._kind.inherit(part, old, kept)
 
 
 @contextmanager
@@ -91,6 +93,6 @@ def change(folder: Path, on_progress: Progress | None = None) -> Generator[Chang
 def remove_others(folder: Path, account: Account) -> None:
     """Folders of parts that are not in force; readers that have mapped their files go on reading them."""
     in_force = {entry.name for entry in account.parts}
-    for path in folder.glob(f"{_NAME}*"):
+    for path in folder.glob(f"{PART}*"):
         if path.name not in in_force:
             shutil.rmtree(path)

@@ -1,0 +1,201 @@
+"""The page of several models on the same cases: differences first, then each model's figures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from medistill.evaluate.document import document
+from medistill.evaluate.figure_names import NAMES, TASKS
+from medistill.evaluate.markup import Html, tag
+from medistill.evaluate.page_comparison_method import method_section
+from medistill.evaluate.page_comparison_tables import (
+    COMPARISON_STYLE,
+    differences_card,
+    figure_name,
+    signed,
+    values_card,
+    verdict,
+)
+
+Comparison = Mapping[str, Any]
+_SLICE = "zero_shot/"
+_IN_A_TILE = {"i2t_r@10_unique": "Recall@10, unique reports"}
+"""Names that say enough where they do not stand below another figure."""
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """One page from what comparison.json holds; no image, no report and no path is on it."""
+    return document(
+        "medistill comparison",
+        _header(comparison),
+        _models_section(comparison),
+        _differences_section(comparison),
+        _findings_section(comparison),
+        _groups_section(comparison),
+        _figures_section(comparison),
+        method_section(comparison),
+        more_style=COMPARISON_STYLE,
+    )
+
+
+def _header(comparison: Comparison) -> Html:
+    of, base = comparison["of"], comparison["baseline"]
+    rivals = [label for label in comparison["models"] if label != base]
+    phantom = of["source"] == "phantom"
+    drawn = "phantom corpus" if phantom else f"corpus from {of['source'] or 'an unnamed source'}"
+    cases = f"{of['n_images']:,} studies of {of['n_patients']:,} patients, " if "n_images" in of else ""
+    tiles = [_tile(comparison, task, name, to) for task, name in comparison["headlines"] for to in rivals]
+    caveat = "Phantoms are drawn, not taken: the figures do not say how it does on patients."
+    return tag(
+        "header",
+        tag("div", "medistill comparison", class_="eyebrow"),
+        tag("h1", f"{' and '.join(rivals)} against {base} on the same cases"),
+        tag(
+            "p",
+            f"{drawn.capitalize()} · {cases}the same for every model. Every difference is from {base} and "
+            "carries a 95 % interval, paired by patient.",
+            class_="lead",
+        ),
+        tag("dl", tiles, class_="tiles"),
+        tag("p", caveat, class_="caveat") if phantom else None,
+    )
+
+
+def _tile(comparison: Comparison, task: str, name: str, rival: str) -> Html:
+    entry = comparison["tasks"][task][name]["differences"][rival]
+    value, interval = signed(entry)
+    title = f"{_task(task).partition(':')[0]}: {_IN_A_TILE.get(name, figure_name(name))}"
+    return tag(
+        "div",
+        tag("dt", f"{title}, {rival} less {comparison['baseline']}"),
+        tag("dd", value, class_="value"),
+        tag("dd", interval, tag("br"), verdict(task, name, entry), class_="detail"),
+        class_="tile",
+    )
+
+
+def _task(task: str) -> str:
+    return TASKS.get(task, task.removeprefix("protocol:"))
+
+
+def _models_section(comparison: Comparison) -> Html:
+    heads = ("Model", "Name", "SHA-256", "Its page")
+    head = tag("tr", [tag("th", name, scope="col") for name in heads])
+    rows = [
+        tag(
+            "tr",
+            tag("th", f"{label} (baseline)" if label == comparison["baseline"] else label, scope="row"),
+            tag("td", about["name"]),
+            tag("td", tag("code", about["model_sha256"][:10] if about["model_sha256"] else "none")),
+            tag("td", tag("a", f"{label}/page.html", href=f"{label}/page.html")),
+        )
+        for label, about in comparison["models"].items()
+    ]
+    note = "Letters stand for the models in the order of the command; each has an evaluation of its own."
+    return tag(
+        "section",
+        tag("h2", "Models", id="models"),
+        tag("p", note, class_="note"),
+        tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="card scroll"),
+        aria_labelledby="models",
+    )
+
+
+def _differences_section(comparison: Comparison) -> Html:
+    told = comparison["differences"]
+    whole = {task: _whole(entries) for task, entries in _tasks(comparison).items()}
+    note = (
+        "A full dot, ▲ or ▼ and a bold figure: the interval excludes zero, and the model is above or below "
+        f"{comparison['baseline']}. A hollow dot: it holds zero, which does not show that there is no "
+        f"difference. comparison.json holds {told['with_interval']:,} differences with an interval, the rows "
+        f"of all sections and more; {told['excluding_zero']:,} exclude zero. Intervals are not adjusted for "
+        f"their number: among {told['with_interval']:,} differences that are none, about "
+        f"{told['with_interval'] / 20:,.0f} would."
+    )
+    return tag(
+        "section",
+        tag("h2", f"Differences from {comparison['baseline']}", id="differences"),
+        tag("p", note, class_="note"),
+        differences_card(comparison, {_task(task): (task, names) for task, names in whole.items()}),
+        aria_labelledby="differences",
+    )
+
+
+def _tasks(comparison: Comparison) -> dict[str, Mapping[str, Any]]:
+    """Those of all cases, in the page's order."""
+    tasks: Mapping[str, Mapping[str, Any]] = comparison["tasks"]
+    whole = [task for task in tasks if not task.startswith(_SLICE)]
+    whole.sort(key=lambda task: list(TASKS).index(task) if task in TASKS else len(TASKS))
+    return {task: tasks[task] for task in whole}
+
+
+def _whole(entries: Mapping[str, Any]) -> list[str]:
+    """The figures that are not of one finding, in the page's order."""
+    known = list(NAMES)
+    return sorted(
+        (name for name in entries if "/" not in name),
+        key=lambda name: (known.index(name) if name in known else len(known), name),
+    )
+
+
+def _findings_section(comparison: Comparison) -> Html | None:
+    """AUROC of each finding and recall of each class."""
+    groups = {
+        _task(task): (task, names)
+        for task, entries in _tasks(comparison).items()
+        if (names := [name for name in entries if name.startswith(("auroc/", "recall/"))])
+    }
+    if not groups:
+        return None
+    note = (
+        "AUROC of each finding, or recall of each class. The interval is from the bootstrap; p is two-sided, "
+        "DeLong's where every patient has one image, Obuchowski's for clusters where not, of AUROCs alone. "
+        "Holm: adjusted for the findings of a task."
+    )
+    return tag(
+        "section",
+        tag("h2", "By finding", id="findings"),
+        tag("p", note, class_="note"),
+        differences_card(comparison, groups, tested=True),
+        aria_labelledby="findings",
+    )
+
+
+def _groups_section(comparison: Comparison) -> Html | None:
+    """Differences within each group, and whether a gap between groups is another model's too."""
+    slices = [task for task in comparison["tasks"] if task.startswith(_SLICE)]
+    if not slices:
+        return None
+    within = [task for task in slices if " less " not in task]
+    between = [task for task in slices if " less " in task]
+    note = (
+        "Zero-shot AUROC, macro. Within a group: how the models differ on its cases. Gaps: how far the "
+        "difference between two groups (less) is another one, in the same resamples."
+    )
+    groups = {
+        title: (tasks, ["auroc_macro"])
+        for title, tasks in (("Within a group", within), ("Gaps between groups", between))
+        if tasks
+    }
+    return tag(
+        "section",
+        tag("h2", "By group", id="groups"),
+        tag("p", note, class_="note"),
+        differences_card(comparison, groups),
+        aria_labelledby="groups",
+    )
+
+
+def _figures_section(comparison: Comparison) -> Html:
+    groups = {_task(task): (task, _whole(entries)) for task, entries in _tasks(comparison).items()}
+    note = (
+        "A dot on its 95 % interval, as on each model's own page; the dashed mark is the value of "
+        f"{comparison['baseline']}. Two intervals that overlap do not show that models are alike: see the "
+        "differences, which are paired."
+    )
+    return tag(
+        "section",
+        tag("h2", "Figures of each model", id="figures"),
+        tag("p", note, class_="note"),
+        values_card(comparison, groups),
+        aria_labelledby="figures",
+    )
