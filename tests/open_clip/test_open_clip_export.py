@@ -152,7 +152,7 @@ def test_an_activation_open_clip_does_not_have_there_is_refused(tmp_path, activa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("width", "inner"), [(768, 3072), (16, 40), (7, 47), (192, 511), (1000, 2999)])
+@pytest.mark.parametrize(("width", "inner"), [(768, 3072), (16, 40), (7, 47), (192, 511), (1000, 1001)])
 def test_the_ratio_arrives_at_the_inner_width(width, inner):
     assert int(width * export_of_open_clip._ratio(width, inner)) == inner
 

@@ -53,6 +53,8 @@ def vit_model(pooling: str = "cls", seed: int = 0, **changes) -> DualEncoder:
             weights.data += 0.3 * torch.randn(weights.shape, generator=random)
         if "position_embeddings" in name:
             weights.data += torch.randn(weights.shape, generator=random)
+        elif "backbone" in name and weights.ndim > 1:
+            weights.data *= 10
     return model
 
 

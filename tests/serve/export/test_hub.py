@@ -10,10 +10,12 @@ import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers import VisionTextDualEncoderModel
 
 from medistill.errors import CallError, MedistillError
 from medistill.model.any_model import open_model
 from medistill.model.saved import load
+from medistill.model.tokenizer import tokenize
 from medistill.pretrain import pretrain
 from medistill.recipe import RECIPES, Encoder
 from medistill.serve.export import hub
@@ -96,6 +98,23 @@ def test_32_real_radiographs_give_the_same_embeddings(exported, tmp_path):
     found = used(model, folder, squared(films), tmp_path)
     expected = model.encode_images(films)
     assert max(apart(found["pixels"], expected), apart(found["image"], expected)) < 1e-4
+
+
+def test_what_is_compared_differs_from_film_to_film_and_from_text_to_text(exported):
+    model, _ = exported
+    for rows in (model.encode_images(phantoms(6)), model.encode_texts(TEXTS)):
+        between = torch.pdist(rows)
+        assert between.min() > 0.01
+
+
+def test_rows_have_the_length_they_have_in_the_model_before_they_are_made_unit(exported):
+    model, folder = exported
+    tokens, mask = tokenize(model.tokenizer, TEXTS, model.max_tokens)
+    read = VisionTextDualEncoderModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        ours = model.text_projection(model.text(tokens, mask))
+        theirs = read.get_text_features(input_ids=tokens, attention_mask=mask.long()).pooler_output
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
 
 
 def test_color_is_seen_as_the_grey_it_would_become(exported):

@@ -45,7 +45,7 @@ WEIGHTS = "linear layers: signed, a scale a channel; tables: unsigned, one scale
 _ZERO_SHOT = ("auroc_macro",)
 _RETRIEVAL = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "t2i_r@1", "t2i_r@5", "t2i_r@10", "i2t_r@10_unique")
 _RESAMPLES, _SEED = 1000, 0
-_TIMED, _ROUNDS = 16, 7
+_TIMED, _ROUNDS = 4, 5
 
 
 def add_int8(
@@ -74,7 +74,7 @@ def add_int8(
     }
     told[INT8] |= {
         "bytes": {"float": _bytes(folder, told["files"]), INT8: _bytes(folder, files)},
-        "speed": _speed(folder, rows, studies),
+        "speed": _speed(folder, rows, studies, on_progress),
         "measured_on": {
             "source": str(corpus.card.get("source", "")),
             "corpus_sha256": corpus_hash(corpus),
@@ -185,19 +185,20 @@ def _bytes(folder: Path, files: dict[str, str]) -> int:
     )
 
 
-def _speed(folder: Path, rows: Any, studies: Studies) -> dict[str, Any]:
+def _speed(folder: Path, rows: Any, studies: Studies, on_progress: Progress | None) -> dict[str, Any]:
     """Seconds a batch in one thread, both kinds in turn, and how many times faster int8 is."""
     chosen = [int(row) for row in studies.rows[:_TIMED]]
     images, texts = [rows.image(row) for row in chosen], [rows.texts[row] for row in chosen]
     told: dict[str, Any] = {"threads": 1, "batch": len(chosen), "rounds": _ROUNDS}
     pair = {"float": OnnxModel(folder, threads=1), INT8: OnnxModel(folder, int8=True, threads=1)}
     for what, items in (("images", images), ("texts", texts)):
-        seconds = _medians([partial(getattr(m, f"encode_{what}"), items) for m in pair.values()])
+        calls = [partial(getattr(model, f"encode_{what}"), items) for model in pair.values()]
+        seconds = _medians(calls, told_in(on_progress, f"timing {what}", _ROUNDS + 1))
         told[what] = dict(zip(pair, seconds, strict=True)) | {"ratio": seconds[0] / seconds[1]}
     return rounded(told)  # pyright: ignore[reportReturnType]
 
 
-def _medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
+def _medians(calls: Sequence[Callable[[], Any]], on_round: Callable[[int], None] | None) -> list[float]:
     """The median time of each call, in seconds, taken in turn after one round that does not count."""
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(_ROUNDS + 1):
@@ -205,4 +206,6 @@ def _medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
             start = time.perf_counter()
             call()
             taken.append(time.perf_counter() - start)
+        if on_round:
+            on_round(1)
     return [median(taken[1:]) for taken in times]
