@@ -40,7 +40,7 @@ from medistill.serve.export.onnx_model import INT8, OnnxModel, read_export
 
 OPERATORS = ("MatMul", "Gemm", "Gather")
 """Linear layers and tables of embeddings. Convolutions stay in float: with weights of 8 bits and inputs
-quantized on the way they take two to four times as long (measured on a small ResNet, one thread)."""
+quantized on the way they take 1.7 to 4 times as long (docs/export.md)."""
 WEIGHTS = "linear layers: signed, a scale a channel; tables: unsigned, one scale"
 _ZERO_SHOT = ("auroc_macro",)
 _RETRIEVAL = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "t2i_r@1", "t2i_r@5", "t2i_r@10", "i2t_r@10_unique")
