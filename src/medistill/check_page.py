@@ -8,7 +8,7 @@ from medistill.data.check_flag import CHECKS, Flag
 from medistill.data.image import decode_stored
 from medistill.errors import MedistillError
 from medistill.evaluate.document import document
-from medistill.evaluate.markup import Html, joined, tag
+from medistill.evaluate.markup import Html, joined, section, tag
 from medistill.evaluate.page_cases import data_url
 
 ADVICE: Mapping[str, str] = {
@@ -109,11 +109,10 @@ def _header(checked: Checked, report: Mapping[str, Any]) -> Html:
 def _checks_section(report: Mapping[str, Any]) -> Html:
     head = tag("tr", [tag("th", name, scope="col") for name in ("Check", "", "Found, and what to do")])
     rows = [_check_row(name, check) for name, check in report["checks"].items()]
-    return tag(
-        "section",
-        tag("h2", "The checks", id="checks", style="margin-bottom: 12px"),
+    return section(
+        "checks",
+        "The checks",
         tag("div", tag("table", tag("thead", head), tag("tbody", rows), class_="checks"), class_="card"),
-        aria_labelledby="checks",
     )
 
 
@@ -156,12 +155,11 @@ def _labels_section(checked: Checked) -> Html | None:
         for finding, by_split in checked.labels.items()
     ]
     note = "Images with the finding present, of those where it is stated as present or absent."
-    return tag(
-        "section",
-        tag("h2", "Findings by split", id="labels"),
+    return section(
+        "labels",
+        "Findings by split",
         tag("p", note, class_="note"),
         tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="card scroll"),
-        aria_labelledby="labels",
     )
 
 
@@ -179,12 +177,11 @@ def _cases_section(checked: Checked, report: Mapping[str, Any], *, shown: bool) 
         "do that only where whoever opens the page may see them."
     )
     note = "The worst cases of each check, with their split, row number and salted id."
-    return tag(
-        "section",
-        tag("h2", "Images", id="cases"),
+    return section(
+        "cases",
+        "Images",
         tag("p", note if shown else withheld, class_="note"),
         [_pictured(checked, report, name, flag) for name, flag in flags] if shown else None,
-        aria_labelledby="cases",
     )
 
 
@@ -221,9 +218,8 @@ def _method_section(report: Mapping[str, Any]) -> Html:
         "Rows": "numbers are rows of the corpus, from 0. Ids are salted hashes of study ids.",
         "Corpus": f"SHA-256 {report['corpus']['sha256']}",
     }
-    return tag(
-        "section",
-        tag("h2", "How this was checked", id="method", style="margin-bottom: 12px"),
+    return section(
+        "method",
+        "How this was checked",
         tag("dl", [joined(tag("dt", name), tag("dd", text)) for name, text in facts.items()], class_="facts"),
-        aria_labelledby="method",
     )

@@ -7,7 +7,7 @@ from medistill.compare.budget import TITLES
 from medistill.compare.page_tables import costs_card, figures_card, tuning_section
 from medistill.compare.verdict import failed
 from medistill.evaluate.document import document
-from medistill.evaluate.markup import Html, joined, tag
+from medistill.evaluate.markup import Html, joined, section, tag
 
 _MORE_STYLE = """
 .verdict { font-size: 18px; line-height: 1.45; max-width: 66ch; color: var(--ink); margin: 0 0 12px; }
@@ -71,36 +71,31 @@ def _budget_section(results: Mapping[str, Any], budget: str) -> Html:
         "A dot is the mean over seeds on its interval over seeds (Student's t); the dashed mark is "
         f"{results['settings']['baseline']}'s mean. Differences are paired, by seed and by patient."
     )
-    return tag(
-        "section",
-        tag("h2", TITLES[budget].capitalize(), id=budget),
+    return section(
+        budget,
+        TITLES[budget].capitalize(),
         tag("p", note, class_="note"),
         broken,
         tag(
             "div", figures_card(results, budget), class_="card", style="margin-top: 14px" if broken else None
         ),
         tag("div", costs_card(results, budget), class_="card scroll"),
-        aria_labelledby=budget,
     )
 
 
 def _notes_section(results: Mapping[str, Any]) -> Html:
-    return tag(
-        "section",
-        tag("h2", "To be read beside the figures", id="notes", style="margin-bottom: 12px"),
-        tag("ul", [tag("li", note) for note in results["notes"]]),
-        aria_labelledby="notes",
+    return section(
+        "notes", "To be read beside the figures", tag("ul", [tag("li", note) for note in results["notes"]])
     )
 
 
 def _method_section(results: Mapping[str, Any]) -> Html:
-    return tag(
-        "section",
-        tag("h2", "How this was measured", id="method", style="margin-bottom: 12px"),
+    return section(
+        "method",
+        "How this was measured",
         tag(
             "dl", [joined(tag("dt", name), tag("dd", text)) for name, text in _facts(results)], class_="facts"
         ),
-        aria_labelledby="method",
     )
 
 

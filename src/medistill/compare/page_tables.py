@@ -7,7 +7,7 @@ from typing import Any
 from medistill.compare.results import SHOWN, Estimate
 from medistill.compare.table import NOTHING, number
 from medistill.evaluate.chart import range_axis, range_plot
-from medistill.evaluate.markup import Html, joined, tag
+from medistill.evaluate.markup import Html, joined, section, tag
 from medistill.reporting import in_units
 
 Domain = tuple[float, float]
@@ -156,12 +156,11 @@ def tuning_section(results: Mapping[str, Any]) -> Html | None:
     note = (
         "Mean recall@10 of both directions on validation, at the trial's learning rate; ✓ marks the chosen."
     )
-    return tag(
-        "section",
-        tag("h2", "Tuning", id="tuning"),
+    return section(
+        "tuning",
+        "Tuning",
         tag("p", note, class_="note"),
         tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="card scroll"),
-        aria_labelledby="tuning",
     )
 
 

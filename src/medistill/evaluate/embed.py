@@ -73,6 +73,18 @@ class Gallery:
     """The gallery text of each study."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """The studies that have a report, with the embeddings of their images and of the distinct reports."""
+
+    places: Int[np.ndarray, " r"]
+    """Where they stand among all studies."""
+    studies: Studies
+    gallery: Gallery
+    images: Float32[np.ndarray, "r d"]
+    reports: Float32[np.ndarray, "g d"]
+
+
 def studies_of(rows: Any) -> Studies:
     """One entry a study from `data.corpus.Rows`, or one for each different text of it."""
     first: dict[tuple[str, str], int] = {}
@@ -154,6 +166,15 @@ def embed_texts(model: Embedder, texts: Sequence[str]) -> Float32[np.ndarray, "n
     )
 
 
+def reported_of(model: Embedder, studies: Studies, images: Float32[np.ndarray, "n d"]) -> Reported:
+    """Those of some studies that have a report; `images` are the embeddings of all of them."""
+    places = studies.reported
+    told = studies.select(places)
+    gallery = gallery_of(told.texts)
+    reports = embed_texts(model, gallery.texts) if gallery.texts else images[:0]
+    return Reported(places=places, studies=told, gallery=gallery, images=images[places], reports=reports)
+
+
 def embed_prompts(
     model: Embedder, prompts: Mapping[str, Mapping[str, Sequence[str]]]
 ) -> tuple[Float32[np.ndarray, "f d"], Float32[np.ndarray, "f d"]]:
@@ -161,9 +182,14 @@ def embed_prompts(
     texts = [text for sides in prompts.values() for side in SIDES for text in sides[side]]
     lengths = [len(sides[side]) for sides in prompts.values() for side in SIDES]
     embedded = embed_texts(model, texts)
-    means = np.stack([part.mean(axis=0) for part in np.split(embedded, np.cumsum(lengths)[:-1])])
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    means = np.stack([unit_mean(part) for part in np.split(embedded, np.cumsum(lengths)[:-1])])
     return means[0::2], means[1::2]
+
+
+def unit_mean(rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, " d"]:
+    """The mean of some rows, of norm 1; zeros stay zeros."""
+    mean = rows.mean(axis=0)
+    return mean / np.maximum(np.linalg.norm(mean), 1e-12)
 
 
 def as_array(embedding: Any) -> Float32[np.ndarray, "n d"]:

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 
 from medistill.errors import CallError
-from medistill.evaluate.calibrate import Calibration
 from medistill.evaluate.embed import (
     UNIT,
     Embedder,
@@ -18,8 +17,7 @@ from medistill.evaluate.embed import (
     Studies,
     embed_images,
     embed_prompts,
-    embed_texts,
-    gallery_of,
+    reported_of,
     studies_of,
     told_in,
 )
@@ -32,7 +30,7 @@ from medistill.evaluate.labeled import Curve, Labeled, LabelTasks
 from medistill.evaluate.prompts import Prompts, resolve_prompts
 from medistill.evaluate.remembering import Remembering
 from medistill.evaluate.resample import resampled
-from medistill.evaluate.retrieval import retrieval_metrics
+from medistill.evaluate.retrieval import retrieval_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +90,10 @@ def evaluate_model(
             f"split '{split}' holds no image to evaluate; choose one of {', '.join(corpus.splits)}"
         )
     studies = studies_of(rows)
-    told = studies.reported
-    reported = studies.select(told)
-    gallery = gallery_of(reported.texts)
     images = embed_images(model, rows, studies.rows, told_in(on_progress, f"{split} images", len(studies)))
-    reports = embed_texts(model, gallery.texts) if gallery.texts else images[:0]
+    reported = reported_of(model, studies, images)
     over_patients = partial(resampled, patient_ids=studies.patient_ids, resamples=resamples, seed=seed)
-    asked_for = (images[told], reports, gallery, reported.labels, reported.patient_ids)
-    metrics = {"retrieval": over_patients(lambda weights: retrieval_metrics(*asked_for, weights[told]))}
+    metrics = {"retrieval": over_patients(lambda weights: retrieval_of(reported, weights))}
     found = Labeled()
     if findings:
         sides = embed_prompts(model, asked)
@@ -107,13 +101,10 @@ def evaluate_model(
         options = (over_patients, draws, fine_tune, seed)
         found = task.run(rows, studies, images, sides, *options)
     protocol = {
-        **_stated(studies, gallery, found.calibration, findings),
-        "reliability": found.decided.reliability,
-        "calls": found.decided.calls,
+        **_stated(studies, reported.gallery, found, findings),
         **_origin(model, corpus, split),
         "prompts": asked,
         "prompts_given": prompts is not None,
-        **({"grounding": RULES} if "grounding" in found.metrics else {}),
         "seed": seed,
         "resamples": resamples,
         "few_shot_draws": draws,
@@ -123,7 +114,7 @@ def evaluate_model(
         metrics=metrics | found.metrics,
         protocol=protocol,
         curves=found.curves,
-        examples=examples_of(rows, reported, gallery, images[told], reports, seed=seed),
+        examples=examples_of(rows, reported, seed=seed),
         pointed=found.pointed,
         drawn_cases=_source(corpus) == "phantom",
     )
@@ -139,10 +130,9 @@ def _origin(model: UnitEmbedder, corpus: Any, split: str) -> dict[str, Any]:
     return {"split": split, "source": _source(corpus), "preprocessing": model.preprocessing, **hashes}
 
 
-def _stated(
-    studies: Studies, gallery: Gallery, calibration: Calibration, findings: tuple[str, ...]
-) -> dict[str, Any]:
+def _stated(studies: Studies, gallery: Gallery, found: Labeled, findings: tuple[str, ...]) -> dict[str, Any]:
     """What the figures rest on."""
+    calibration = found.calibration
     return {
         "unit": UNIT,
         "n_images": len(studies),
@@ -159,4 +149,7 @@ def _stated(
             }
             for f, finding in enumerate(findings)
         },
+        "reliability": found.decided.reliability,
+        "calls": found.decided.calls,
+        **({"grounding": RULES} if "grounding" in found.metrics else {}),
     }

@@ -5,18 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
-from medistill.evaluate.embed import (
-    Gallery,
-    Progress,
-    Studies,
-    embed_images,
-    embed_texts,
-    gallery_of,
-    studies_of,
-    told_in,
-)
+from medistill.evaluate.embed import Progress, Reported, embed_images, reported_of, studies_of, told_in
 from medistill.evaluate.embedder import UnitEmbedder
 from medistill.evaluate.retrieval import first_ranks, similarity
 
@@ -61,31 +52,23 @@ def examples_by_split(
         studies = studies.select(studies.reported)
         if not len(studies):
             continue
-        gallery = gallery_of(studies.texts)
         told = told_in(on_progress, f"{split} images for examples", len(studies))
         images = embed_images(model, rows, studies.rows, told)
-        reports = embed_texts(model, gallery.texts)
-        drawn = examples_of(rows, studies, gallery, images, reports, seed=seed)
-        found[split] = Shown(examples=drawn, texts=len(gallery.texts))
+        reported = reported_of(model, studies, images)
+        drawn = examples_of(rows, reported, seed=seed)
+        found[split] = Shown(examples=drawn, texts=len(reported.gallery.texts))
     return found
 
 
-def examples_of(
-    rows: Any,
-    studies: Studies,
-    gallery: Gallery,
-    images: Float32[np.ndarray, "n d"],
-    reports: Float32[np.ndarray, "g d"],
-    *,
-    seed: int,
-) -> tuple[Example, ...]:
+def examples_of(rows: Any, reported: Reported, *, seed: int) -> tuple[Example, ...]:
     """Studies drawn at random from those whose report is theirs alone, or from all if there are none."""
+    studies, gallery = reported.studies, reported.gallery
     if not len(studies):
         return ()
     sharing = np.bincount(gallery.text_of)[gallery.text_of]
     pool = np.flatnonzero(sharing == 1) if (sharing == 1).any() else np.arange(len(studies))
     chosen = np.random.default_rng([seed, EXAMPLES]).permutation(pool)[:EXAMPLES]
-    similar = similarity(images[chosen], reports)
+    similar = similarity(reported.images[chosen], reported.reports)
     ranks = first_ranks(similar, gallery.text_of[chosen][:, None] == np.arange(len(gallery.texts)))
     # The own report last among its ties, as its rank counts them.
     own = np.arange(len(gallery.texts)) == gallery.text_of[chosen][:, None]

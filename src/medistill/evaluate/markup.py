@@ -19,6 +19,11 @@ def tag(name: str, /, *children: Child, **attributes: str | int | float | bool |
     return Html(opened if name in _VOID else f"{opened}{joined(*children)}</{name}>")
 
 
+def section(name: str, title: str, *children: Child) -> Html:
+    """A part of a page with its heading, by which it can be linked to and is announced."""
+    return tag("section", tag("h2", title, id=name), *children, aria_labelledby=name)
+
+
 def joined(*children: Child) -> Html:
     """The children one after the other, text escaped."""
     parts: list[str] = []

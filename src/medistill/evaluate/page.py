@@ -6,7 +6,7 @@ from typing import Any
 from medistill.evaluate.document import document
 from medistill.evaluate.evaluation import Evaluation
 from medistill.evaluate.interval import Entry
-from medistill.evaluate.markup import Html, tag
+from medistill.evaluate.markup import Html, section, tag
 from medistill.evaluate.page_cases import cases_section
 from medistill.evaluate.page_decisions import DECISION_STYLE, calls_card, reliability_card
 from medistill.evaluate.page_figures import (
@@ -74,13 +74,12 @@ def _decisions(about: Mapping[str, Any]) -> Html | None:
     """Calibration and calls, where any finding has both classes."""
     if not about["calls"]:
         return None
-    return tag(
-        "section",
-        tag("h2", "Probabilities and calls", id="decisions"),
+    return section(
+        "decisions",
+        "Probabilities and calls",
         tag("p", f"Probabilities: {about['calibration']}.", class_="note"),
         reliability_card(about["reliability"]),
         calls_card(about["calls"]),
-        aria_labelledby="decisions",
     )
 
 

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from medistill.evaluate.examples import Example
-from medistill.evaluate.markup import Html, tag
+from medistill.evaluate.markup import Html, section, tag
 
 _LARGEST = 256
 """Pixels along an image's longer side."""
@@ -35,12 +35,11 @@ def cases_section(examples: Sequence[Example], texts: int, *, shown: bool, split
     )
     cases = [_case(number, example) for number, example in enumerate(examples, 1)] if shown else []
     place = f"cases-{split}" if split else "cases"
-    return tag(
-        "section",
-        tag("h2", f"Images and their nearest reports{f': split {split}' if split else ''}", id=place),
+    return section(
+        place,
+        f"Images and their nearest reports{f': split {split}' if split else ''}",
         tag("p", note if shown else WITHHELD, class_="note"),
         tag("div", cases, class_="cases") if cases else None,
-        aria_labelledby=place,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from medistill.evaluate.document import document
 from medistill.evaluate.figure_names import NAMES, TASKS
-from medistill.evaluate.markup import Html, tag
+from medistill.evaluate.markup import Html, section, tag
 from medistill.evaluate.page_comparison_method import method_section
 from medistill.evaluate.page_comparison_tables import (
     COMPARISON_STYLE,
@@ -91,12 +91,11 @@ def _models_section(comparison: Comparison) -> Html:
         for label, about in comparison["models"].items()
     ]
     note = "Letters stand for the models in the order of the command; each has an evaluation of its own."
-    return tag(
-        "section",
-        tag("h2", "Models", id="models"),
+    return section(
+        "models",
+        "Models",
         tag("p", note, class_="note"),
         tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="card scroll"),
-        aria_labelledby="models",
     )
 
 
@@ -111,12 +110,11 @@ def _differences_section(comparison: Comparison) -> Html:
         f"their number: among {told['with_interval']:,} differences that are none, about "
         f"{told['with_interval'] / 20:,.0f} would."
     )
-    return tag(
-        "section",
-        tag("h2", f"Differences from {comparison['baseline']}", id="differences"),
+    return section(
+        "differences",
+        f"Differences from {comparison['baseline']}",
         tag("p", note, class_="note"),
         differences_card(comparison, {_task(task): (task, names) for task, names in whole.items()}),
-        aria_labelledby="differences",
     )
 
 
@@ -151,12 +149,11 @@ def _findings_section(comparison: Comparison) -> Html | None:
         "DeLong's where every patient has one image, Obuchowski's for clusters where not, of AUROCs alone. "
         "Holm: adjusted for the findings of a task."
     )
-    return tag(
-        "section",
-        tag("h2", "By finding", id="findings"),
+    return section(
+        "findings",
+        "By finding",
         tag("p", note, class_="note"),
         differences_card(comparison, groups, tested=True),
-        aria_labelledby="findings",
     )
 
 
@@ -176,13 +173,7 @@ def _groups_section(comparison: Comparison) -> Html | None:
         for title, tasks in (("Within a group", within), ("Gaps between groups", between))
         if tasks
     }
-    return tag(
-        "section",
-        tag("h2", "By group", id="groups"),
-        tag("p", note, class_="note"),
-        differences_card(comparison, groups),
-        aria_labelledby="groups",
-    )
+    return section("groups", "By group", tag("p", note, class_="note"), differences_card(comparison, groups))
 
 
 def _figures_section(comparison: Comparison) -> Html:
@@ -192,10 +183,6 @@ def _figures_section(comparison: Comparison) -> Html:
         f"{comparison['baseline']}. Two intervals that overlap do not show that models are alike: see the "
         "differences, which are paired."
     )
-    return tag(
-        "section",
-        tag("h2", "Figures of each model", id="figures"),
-        tag("p", note, class_="note"),
-        values_card(comparison, groups),
-        aria_labelledby="figures",
+    return section(
+        "figures", "Figures of each model", tag("p", note, class_="note"), values_card(comparison, groups)
     )

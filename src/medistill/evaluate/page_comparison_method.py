@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from medistill.evaluate.markup import Html, joined, tag
+from medistill.evaluate.markup import Html, joined, section, tag
 from medistill.evaluate.page_method import in_sentence
 from medistill.evaluate.page_protocols import prompts_details
 
@@ -14,14 +14,13 @@ def method_section(comparison: Comparison) -> Html:
     """Pairing, several comparisons, hashes, the command to repeat it, the exact prompts."""
     of = comparison["of"]
     facts = [joined(tag("dt", name), tag("dd", text)) for name, text in _facts(comparison)]
-    return tag(
-        "section",
-        tag("h2", "How this was measured", id="method", style="margin-bottom: 12px"),
+    return section(
+        "method",
+        "How this was measured",
         tag("dl", facts, class_="facts"),
         tag("h3", "To repeat it"),
         tag("pre", tag("code", _command(comparison))),
         [prompts_details(prompts, title) for title, prompts in _prompts(of)],
-        aria_labelledby="method",
     )
 
 

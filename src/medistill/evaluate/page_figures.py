@@ -8,7 +8,7 @@ from medistill.evaluate.chart import range_axis, range_plot, roc_plot
 from medistill.evaluate.evaluation import Evaluation
 from medistill.evaluate.figure_names import NAMES, TASKS, UNBOUNDED, in_order
 from medistill.evaluate.interval import Entry, Metrics
-from medistill.evaluate.markup import Html, joined, tag
+from medistill.evaluate.markup import Html, joined, section, tag
 
 _UNIT = (0.0, 1.0)
 _SLICE = "zero_shot/"
@@ -19,14 +19,13 @@ def figures_section(metrics: Mapping[str, Metrics]) -> Html:
     whole = {task: entries for task, entries in metrics.items() if not task.startswith(_SLICE)}
     groups = [_group(task, whole[task]) for task in in_order(whole, list(TASKS))]
     head = _head("Figure", _UNIT, (0.0, 0.25, 0.5, 0.75, 1.0))
-    return tag(
-        "section",
-        tag("h2", "Figures", id="figures"),
+    return section(
+        "figures",
+        "Figures",
         tag(
             "p", "A dot on its 95 % interval; the dashed mark is chance where chance is known.", class_="note"
         ),
         tag("div", tag("table", tag("thead", head), groups), class_="card"),
-        aria_labelledby="figures",
     )
 
 
@@ -59,12 +58,11 @@ def slices_section(metrics: Mapping[str, Metrics]) -> Html | None:
         "(less) are from the largest group, drawn from -0.5 to 0.5 with the mark at 0; their intervals "
         "are paired where a patient is in both."
     )
-    return tag(
-        "section",
-        tag("h2", "By group", id="groups"),
+    return section(
+        "groups",
+        "By group",
         tag("p", note, class_="note"),
         tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="card"),
-        aria_labelledby="groups",
     )
 
 
@@ -128,12 +126,11 @@ def findings_section(evaluation: Evaluation) -> Html | None:
         _finding_row(name, findings[name], evaluation.protocol["findings"][name], domain) for name in order
     ]
     note = "Zero-shot AUROC from the prompts listed below, best first; the dashed mark is chance."
-    return tag(
-        "section",
-        tag("h2", "By finding", id="findings"),
+    return section(
+        "findings",
+        "By finding",
         tag("p", note, class_="note"),
         tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="card"),
-        aria_labelledby="findings",
     )
 
 
@@ -168,13 +165,7 @@ def curves_section(evaluation: Evaluation) -> Html | None:
         caption = tag("figcaption", name, tag("br"), tag("span", value, class_="value"))
         plots.append(tag("figure", roc_plot(false.tolist(), true.tolist(), label), caption))
     note = "Across: share of the absent called present. Up: share of the present found. Dashed: chance."
-    return tag(
-        "section",
-        tag("h2", "ROC curves", id="curves"),
-        tag("p", note, class_="note"),
-        tag("div", plots, class_="rocs"),
-        aria_labelledby="curves",
-    )
+    return section("curves", "ROC curves", tag("p", note, class_="note"), tag("div", plots, class_="rocs"))
 
 
 def in_words(entry: Entry) -> tuple[str, str]:

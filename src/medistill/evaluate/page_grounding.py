@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from medistill.evaluate.evaluation import Evaluation
 from medistill.evaluate.grounding import Pointed, pointing
 from medistill.evaluate.interval import Entry
-from medistill.evaluate.markup import Html, tag
+from medistill.evaluate.markup import Html, section, tag
 from medistill.evaluate.page_cases import data_url
 from medistill.evaluate.page_figures import in_words
 
@@ -34,13 +34,12 @@ def grounding_section(evaluation: Evaluation, *, shown: bool) -> Html | None:
         "maximum, against pointing at the middle of every image and at a place drawn at random. Contrast to "
         "noise has its sign here: below 0 the map is lower where the finding is."
     )
-    return tag(
-        "section",
-        tag("h2", "Where the phrases point", id="grounding"),
+    return section(
+        "grounding",
+        "Where the phrases point",
         tag("p", note, class_="note"),
         tag("div", _table(entries), class_="card"),
         _cases(evaluation.pointed) if shown and evaluation.pointed else None,
-        aria_labelledby="grounding",
     )
 
 

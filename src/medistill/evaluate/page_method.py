@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medistill.evaluate.markup import Html, joined, tag
+from medistill.evaluate.markup import Html, joined, section, tag
 
 
 def method_section(protocol: Mapping[str, Any]) -> Html:
     """Unit, counts, rules, hashes, prompts, and the command to repeat it."""
-    return tag(
-        "section",
-        tag("h2", "How this was measured", id="method", style="margin-bottom: 12px"),
+    return section(
+        "method",
+        "How this was measured",
         tag(
             "dl",
             [joined(tag("dt", name), tag("dd", text)) for name, text in _facts(protocol)],
@@ -19,7 +19,6 @@ def method_section(protocol: Mapping[str, Any]) -> Html:
         tag("h3", "To repeat it"),
         tag("pre", tag("code", _command(protocol))),
         _prompts(protocol["prompts"], protocol["findings"]) if protocol["prompts"] else None,
-        aria_labelledby="method",
     )
 
 

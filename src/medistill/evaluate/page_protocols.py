@@ -6,7 +6,7 @@ from typing import Any
 from medistill.evaluate.document import document
 from medistill.evaluate.examples import Shown
 from medistill.evaluate.interval import Metrics
-from medistill.evaluate.markup import Html, joined, tag
+from medistill.evaluate.markup import Html, joined, section, tag
 from medistill.evaluate.page_cases import cases_section
 from medistill.evaluate.page_decisions import DECISION_STYLE, calls_card, reliability_card
 from medistill.evaluate.page_figures import figures_section, in_words
@@ -76,9 +76,9 @@ def _differences(metrics: Mapping[str, Metrics], protocols: Mapping[str, Mapping
         tag("th", "Figure", scope="col", class_="number"),
     )
     rows = [_difference(metrics[f"protocol:{name}"], protocols[name]) for names in several for name in names]
-    return tag(
-        "section",
-        tag("h2", "Why figures of the same images differ", id="differences"),
+    return section(
+        "differences",
+        "Why figures of the same images differ",
         tag(
             "p",
             "These protocols score the same model on the same images and labels. They differ in the "
@@ -88,7 +88,6 @@ def _differences(metrics: Mapping[str, Metrics], protocols: Mapping[str, Mapping
             class_="note",
         ),
         tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="card prompts"),
-        aria_labelledby="differences",
     )
 
 
@@ -125,16 +124,15 @@ def _then(about: Mapping[str, Any]) -> str:
 
 def _section(entries: Metrics, about: Mapping[str, Any]) -> Html:
     name = about["name"]
-    return tag(
-        "section",
-        tag("h2", name, id=name),
+    return section(
+        name,
+        name,
         tag("p", f"{about['about']}.", class_="note"),
         tag("dl", [joined(tag("dt", k), tag("dd", v)) for k, v in _facts(about)], class_="facts"),
         _published(entries, about["published"]),
         _confusion(about),
         [reliability_card(about["reliability"]), calls_card(about["calls"])] if about.get("calls") else None,
         prompts_details(about["prompts"], "The exact prompts") if "prompts" in about else None,
-        aria_labelledby=name,
     )
 
 
@@ -222,10 +220,9 @@ def _repeat(account: Mapping[str, Any]) -> Html:
         ("Model", model),
         ("Corpus", f"SHA-256 {account['corpus_sha256']}"),
     ]
-    return tag(
-        "section",
-        tag("h2", "To repeat it", id="repeat", style="margin-bottom: 12px"),
+    return section(
+        "repeat",
+        "To repeat it",
         tag("dl", [joined(tag("dt", name), tag("dd", text)) for name, text in facts], class_="facts"),
         tag("pre", tag("code", command)),
-        aria_labelledby="repeat",
     )

@@ -22,6 +22,7 @@ body {
 main { max-width: 1120px; margin: 0 auto; padding: 44px 28px 64px; }
 h1 { font-size: 32px; line-height: 1.15; letter-spacing: -0.022em; margin: 6px 0 10px; font-weight: 650; }
 h2 { font-size: 20px; letter-spacing: -0.012em; margin: 0 0 4px; font-weight: 640; }
+h2 + :not(.note) { margin-top: 12px; }
 h3 { font-size: 15px; margin: 0 0 10px; font-weight: 620; }
 p { margin: 0 0 14px; }
 .eyebrow { font-size: 12px; font-weight: 640; letter-spacing: 0.09em; text-transform: uppercase; color:

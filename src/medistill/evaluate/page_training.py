@@ -6,7 +6,7 @@ from typing import Any
 from medistill.evaluate.chart import Series, line_chart
 from medistill.evaluate.draws import SHOTS
 from medistill.evaluate.interval import Entry, Metrics
-from medistill.evaluate.markup import Html, tag
+from medistill.evaluate.markup import Html, section, tag
 
 _MOST_POINTS = 240
 
@@ -22,12 +22,7 @@ def training_section(metrics: Mapping[str, Metrics], history: Sequence[Mapping[s
     if not cards:
         return None
     title = "Training and few shots" if history else "Few shots"
-    return tag(
-        "section",
-        tag("h2", title, id="training", style="margin-bottom: 14px"),
-        tag("div", cards, class_="charts"),
-        aria_labelledby="training",
-    )
+    return section("training", title, tag("div", cards, class_="charts"))
 
 
 def _points(history: Sequence[Mapping[str, Any]], *names: str) -> tuple[list[float], list[float]]:

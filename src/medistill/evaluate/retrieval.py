@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from scipy.special import gammaln
 
-from medistill.evaluate.embed import Gallery, as_array, gallery_of, units
+from medistill.evaluate.embed import Gallery, Reported, as_array, gallery_of, units
 from medistill.evaluate.interval import Entry, Metrics, figure, mean_over, median_over, patients_of, undefined
 
 RECALL_AT = (1, 5, 10)
@@ -74,6 +74,13 @@ def mean_cosine(rows: Float32[np.ndarray, "n d"]) -> float:
     n = len(rows)
     total = rows.astype(np.float64).sum(axis=0)
     return float((total @ total - n) / (n * (n - 1))) if n > 1 else 1.0
+
+
+def retrieval_of(reported: Reported, weights: Float32[np.ndarray, "n s"]) -> Metrics:
+    """Every retrieval figure; the weights are of all studies, with a report or without."""
+    studies = reported.studies
+    asked = (reported.images, reported.reports, reported.gallery, studies.labels, studies.patient_ids)
+    return retrieval_metrics(*asked, weights[reported.places])
 
 
 def retrieval_metrics(

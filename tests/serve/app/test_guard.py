@@ -1,5 +1,7 @@
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import httpx
@@ -75,7 +77,6 @@ def test_a_connection_too_many_is_told_to_wait(loader):
 
 def test_full_queues_answer_503_and_when_to_come_back(loader, png):
     limits = replace(SMALL, uploads=0, texts_waiting=0, images_waiting=0, maps_waiting=0, searches_waiting=0)
-    case = "0123456789abcdef"
     with serving(loader(limits), limits=limits) as running:
         client = running.client
         for answer in (
@@ -83,10 +84,27 @@ def test_full_queues_answer_503_and_when_to_come_back(loader, png):
             client.post("/v1/embed/text", json={"texts": ["a"]}),
             client.post("/v1/search", json={"text": "a"}),
             client.post("/v1/search", json={"of": {"case": _some_case(running)}}),
+            client.get(f"/v1/cases/{_some_case(running)}/image"),
         ):
             assert answer.status_code == 503, answer.text
             assert answer.headers["Retry-After"] == "1"
-        assert client.get(f"/v1/cases/{case}/image").status_code == 404
+
+
+def test_an_index_that_takes_its_time_holds_up_nobody_else(server, client, monkeypatch):
+    """One in a database may take seconds; a look into it from the event loop would stop all answers."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(_name):
+        asked.set()
+        assert answered.wait(30)
+
+    monkeypatch.setattr(server.service.loaded.index, "case", slow)
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(client.get, "/v1/cases/0123456789abcdef/image")
+        assert asked.wait(30)
+        assert client.get("/healthz", timeout=10).status_code == 200
+        answered.set()
+        assert waiting.result().status_code == 404
 
 
 def _some_case(running) -> str:

@@ -8,7 +8,6 @@ from scipy.special import expit
 
 from medistill.data.image import decode_image, encode_image
 from medistill.model.saved import load
-from medistill.serve.app.lanes import unit
 from medistill.serve.app.refusal import RefusedError
 from tests.data.dicoms import dicom
 from tests.serve.app.conftest import SMALL, noise_png, serving
@@ -134,7 +133,7 @@ def test_a_score_rests_on_labeled_studies(client, server, model, png):
     assert scores[0]["low"] <= scores[0]["probability"] <= scores[0]["high"]
     assert scores[0]["basis"].startswith("Of the 30 labeled validation studies")
     texts = model.encode_texts(["Rundherd", "There is Rundherd.", "No Rundherd.", "There is no Rundherd."])
-    yes, no = unit(texts[:2].mean(0).numpy()), unit(texts[2:].mean(0).numpy())
+    yes, no = (side / np.linalg.norm(side) for side in (texts[:2].mean(0).numpy(), texts[2:].mean(0).numpy()))
     assert scores[1]["probability"] == pytest.approx(
         float(expit(model.scale * row[0] @ (yes - no))), abs=1e-4
     )

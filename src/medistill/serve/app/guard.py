@@ -180,12 +180,12 @@ def _check_origin(headers: Mapping[str, list[str]]) -> None:
     """Browsers say where a request comes from; other clients say nothing, and carry no one's cookies."""
     site = headers.get("sec-fetch-site", [])
     origin = headers.get("origin", [])
-    is_ours = [urlsplit_netloc(value) for value in origin] in ([], headers["host"])
+    is_ours = [_netloc(value) for value in origin] in ([], headers["host"])
     if not is_ours or any(value not in ("same-origin", "none") for value in site):
         raise RefusedError(403, "the request comes from a page of another site")
 
 
-def urlsplit_netloc(origin: str) -> str | None:
+def _netloc(origin: str) -> str | None:
     """Host and port of an origin; None for `null` and whatever else is no URL."""
     try:
         return urlsplit(origin).netloc or None

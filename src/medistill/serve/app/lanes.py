@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
+from medistill.evaluate.embed import unit_mean
 from medistill.evaluate.embedder import UnitEmbedder
 from medistill.evaluate.grounding import PhraseMapper
 from medistill.model.grounding import NoPlacesError, PhraseMap
@@ -66,8 +67,7 @@ class Lanes:
         sides = prompts_of(finding)
         rows = await self.texts([*sides["positive"], *sides["negative"]])
         cut = len(sides["positive"])
-        positive, negative = (unit(np.mean(part, axis=0)) for part in (rows[:cut], rows[cut:]))
-        return (positive - negative).astype(np.float32)
+        return unit_mean(np.stack(rows[:cut])) - unit_mean(np.stack(rows[cut:]))
 
     async def map(self, grey: UInt8[np.ndarray, "h w"], direction: Row) -> PhraseMap:
         """Where an image holds what the direction says; RefusedError 422 if the model knows no places."""
@@ -94,8 +94,3 @@ class Lanes:
     def _map(self, asked: list[_Mapped]) -> Sequence[PhraseMap]:
         phrases = torch.from_numpy(np.stack([direction for _, direction in asked]))
         return self.model.model.phrase_maps([image for image, _ in asked], phrases)
-
-
-def unit(row: Row) -> Row:
-    """Of norm 1; zeros stay zeros."""
-    return row / max(float(np.linalg.norm(row)), 1e-12)

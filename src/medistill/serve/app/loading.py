@@ -12,6 +12,7 @@ from medistill.evaluate.fingerprint import corpus_hash, model_hash
 from medistill.evaluate.remembering import Remembering
 from medistill.evaluate.run import embeddings_of
 from medistill.model.any_model import open_model
+from medistill.serve.app.forms import IndexAbout
 from medistill.serve.app.judging import Known, known_findings
 from medistill.serve.app.lanes import Lanes
 from medistill.serve.app.limits import Limits
@@ -41,6 +42,7 @@ def load_served(
         sha256=sha256,
         dim=model.dim,
         index=index,
+        there=_index_about(index) if index else None,
         known=known,
         suggestions=tuple(corpus.findings) if corpus and corpus.findings else _SUGGESTIONS,
         examples=_examples(index, corpus) if index and corpus else (),
@@ -63,6 +65,17 @@ def _corpus_of(index: Index) -> Corpus | None:
             return None
         return corpus if corpus_hash(corpus) == origin.sha256 else None
     return None
+
+
+def _index_about(index: Index) -> IndexAbout:
+    there = index.values
+    return IndexAbout(
+        images=len(index),
+        findings=list(there.findings),
+        views=list(there.views),
+        sexes=list(there.sexes),
+        sources=list(there.sources),
+    )
 
 
 def _known(model: Any, corpus: Corpus, sha256: str | None, on_progress: Progress | None) -> Known | None:

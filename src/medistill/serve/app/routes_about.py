@@ -80,21 +80,11 @@ async def readyz(service: Serving) -> forms.Status:
 async def about(service: Serving) -> forms.About:
     """What is served, with which limits. Needs no token."""
     served, limits = service.served, service.limits
-    index = None
-    if served.index is not None:
-        there = served.index.values
-        index = forms.IndexAbout(
-            images=len(served.index),
-            findings=list(there.findings),
-            views=list(there.views),
-            sexes=list(there.sexes),
-            sources=list(there.sources),
-        )
     return forms.About(
         notice=NOTICE,
         token_required=service.token_required,
         model=forms.ModelAbout(sha256=served.sha256, dim=served.dim),
-        index=index,
+        index=served.there,
         phantoms=service.phantoms,
         suggestions=list(served.suggestions[:_SUGGESTIONS]),
         examples=list(served.examples),

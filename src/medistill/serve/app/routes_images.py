@@ -82,7 +82,7 @@ async def image_pixels(image: ImageId, service: Serving) -> Response:
 )
 async def case_image(case: ImageId, service: Serving) -> Response:
     """The image of a case of the index, 8-bit grey."""
-    grey = await service.case_picture(service.case(case))
+    grey = await service.case_picture(await service.case(case))
     return Response(await service.in_thread(lambda: encode_image(grey)), media_type="image/png")
 
 

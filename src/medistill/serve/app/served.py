@@ -14,7 +14,7 @@ from medistill.data.image import letterbox
 from medistill.data.isolated import GaveUp, IsolatedPool, outcome
 from medistill.errors import CallError
 from medistill.serve.app.batcher import FullError, Gate
-from medistill.serve.app.forms import OfCase, OfUpload
+from medistill.serve.app.forms import IndexAbout, OfCase, OfUpload
 from medistill.serve.app.judging import Judged, Known, judged_plainly
 from medistill.serve.app.kept import KeptImages
 from medistill.serve.app.lanes import Lanes
@@ -37,6 +37,8 @@ class Served:
     sha256: str | None
     dim: int
     index: Index | None
+    there: IndexAbout | None
+    """What the index held when it was loaded."""
     known: Known | None
     """The findings that the index's corpus labels, calibrated; None if it labels none."""
     suggestions: tuple[str, ...]
@@ -114,13 +116,14 @@ class Service:
             if image is None:
                 raise RefusedError(404, "there is no such image, or no more: send it again")
             return Picture(image.seen, image.grey)
-        grey = await self.case_picture(self.case(of.case))
+        grey = await self.case_picture(await self.case(of.case))
         size = self.served.lanes.size
         return Picture(grey if size is None else letterbox(grey, size), grey)
 
-    def case(self, name: str) -> Case:
+    async def case(self, name: str) -> Case:
         """A case of the index; RefusedError 404 if there is none of that id."""
-        found = self.index.case(name)
+        index = self.index
+        found = await self.in_thread(lambda: index.case(name))
         if found is None:
             raise RefusedError(404, "there is no such case")
         return found

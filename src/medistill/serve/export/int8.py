@@ -17,13 +17,12 @@ from medistill.evaluate.calibrate import uncalibrated
 from medistill.evaluate.difference import differences, paired_difference
 from medistill.evaluate.embed import (
     UNIT,
-    Gallery,
     Progress,
+    Reported,
     Studies,
     embed_images,
     embed_prompts,
-    embed_texts,
-    gallery_of,
+    reported_of,
     studies_of,
     told_in,
 )
@@ -32,7 +31,7 @@ from medistill.evaluate.fingerprint import corpus_hash
 from medistill.evaluate.interval import Metrics
 from medistill.evaluate.prompts import Prompts, resolve_prompts
 from medistill.evaluate.resample import resampled
-from medistill.evaluate.retrieval import retrieval_metrics
+from medistill.evaluate.retrieval import retrieval_of
 from medistill.evaluate.write import rounded
 from medistill.evaluate.zeroshot import prompt_scores, zero_shot_metrics
 from medistill.serve.export.onnx import write_account
@@ -147,14 +146,11 @@ def _figures(
 ) -> Metrics:
     """AUROC of the prompts and recall of the reports, both over the same resamples of patients."""
     images = embed_images(model, rows, studies.rows, on_done)
-    told = studies.reported
-    reported = studies.select(told)
-    gallery = gallery_of(reported.texts)
-    reports = embed_texts(model, gallery.texts) if gallery.texts else images[:0]
+    reported = reported_of(model, studies, images)
     scores = prompt_scores(images, *embed_prompts(model, prompts))
     over_patients = partial(resampled, patient_ids=studies.patient_ids, resamples=_RESAMPLES, seed=_SEED)
     asked = over_patients(lambda weights: _zero_shot(scores, studies, tuple(prompts), weights))
-    found = over_patients(lambda weights: _recalls(images[told], reports, gallery, reported, weights[told]))
+    found = over_patients(lambda weights: _recalls(reported, weights))
     return asked | found
 
 
@@ -170,8 +166,8 @@ def _zero_shot(scores: Any, studies: Studies, findings: Sequence[str], weights: 
     return {name: figures[name] for name in (*_ZERO_SHOT, *(f"auroc/{finding}" for finding in findings))}
 
 
-def _recalls(images: Any, reports: Any, gallery: Gallery, reported: Studies, weights: Any) -> Metrics:
-    figures = retrieval_metrics(images, reports, gallery, reported.labels, reported.patient_ids, weights)
+def _recalls(reported: Reported, weights: Any) -> Metrics:
+    figures = retrieval_of(reported, weights)
     return {name: figures[name] for name in _RETRIEVAL}
 
 

@@ -47,3 +47,12 @@ def case_digest(corpus_sha256: str, row: int) -> bytes:
 
 def case_id(corpus_sha256: str, row: int) -> str:
     return case_digest(corpus_sha256, row).hex()
+
+
+def digest_of(name: str) -> bytes | None:
+    """What a case's id is the hexadecimal of; None if it is no id."""
+    try:
+        digest = bytes.fromhex(name)
+    except ValueError:
+        return None
+    return digest if len(digest) == ID_BYTES and digest.hex() == name else None

@@ -11,7 +11,7 @@ from psycopg import Cursor
 from medistill.errors import CallError
 from medistill.serve.embedding import Progress
 from medistill.serve.index.about import About
-from medistill.serve.index.case import ID_BYTES, Case, Hit
+from medistill.serve.index.case import Case, Hit, digest_of
 from medistill.serve.index.filters import Filters, Values
 from medistill.serve.index.index import EVERY, Kind
 from medistill.serve.index.postgres_address import address_of
@@ -65,11 +65,8 @@ class PostgresIndex:
         return [Hit(case=cases[image.place], score=image.score) for image in ranked]
 
     def case(self, id: str) -> Case | None:  # noqa: A002 - the protocol's name
-        try:
-            digest = bytes.fromhex(id)
-        except ValueError:
-            return None
-        if len(digest) != ID_BYTES or digest.hex() != id:
+        digest = digest_of(id)
+        if digest is None:
             return None
         with self._sessions.reading() as cursor:
             findings = read_state(cursor, self._names).about.findings

@@ -9,7 +9,7 @@ from jaxtyping import Float32
 
 from medistill.errors import CallError
 from medistill.serve.index.account import Account
-from medistill.serve.index.case import ID_BYTES, Case, Hit
+from medistill.serve.index.case import Case, Hit, digest_of
 from medistill.serve.index.filters import Filters, Values, matching, values_of
 from medistill.serve.index.kinds import Nearest
 from medistill.serve.index.part import Part
@@ -36,11 +36,8 @@ class Snapshot:
 
     def case(self, name: str) -> Case | None:
         """The case of that id."""
-        try:
-            digest = bytes.fromhex(name)
-        except ValueError:
-            return None
-        if len(digest) != ID_BYTES or digest.hex() != name:
+        digest = digest_of(name)
+        if digest is None:
             return None
         for part in self.parts:
             if (row := part.row_of(digest)) is not None:
