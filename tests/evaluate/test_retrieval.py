@@ -1,11 +1,13 @@
 """Ranks, recall and precision against brute force."""
 
 from math import comb
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from medistill.evaluate.embed import gallery_of
+from medistill.data.study import NO_REPORT
+from medistill.evaluate.embed import Studies, gallery_of, reported_of
 from medistill.evaluate.interval import patient_weights
 from medistill.evaluate.retrieval import (
     chance_recall,
@@ -13,6 +15,7 @@ from medistill.evaluate.retrieval import (
     mean_cosine,
     relevant_texts,
     retrieval_metrics,
+    retrieval_of,
     validation_metrics,
 )
 
@@ -195,3 +198,24 @@ def test_the_mean_cosine_is_that_of_the_more_collapsed_side():
     rows = unit(normals(6, 4))
     pairs = [rows[i] @ rows[j] for i in range(6) for j in range(6) if i != j]
     assert mean_cosine(rows) == pytest.approx(np.mean(pairs), abs=1e-6)
+
+
+def test_a_study_weighs_what_its_patient_was_drawn_whoever_else_has_no_report():
+    random = np.random.default_rng(0)
+    texts = ["a", NO_REPORT, "b", NO_REPORT, "c", "a"]
+    studies = Studies(
+        rows=np.arange(6),
+        study_ids=tuple("uvwxyz"),
+        patient_ids=tuple("pppqqr"),
+        texts=tuple(texts),
+        labels=np.zeros((6, 1), np.float32),
+    )
+    images, weights = random.normal(size=(6, 4)).astype(np.float32), random.random((6, 9)).astype(np.float32)
+    given = {"encode_images": None, "encode_texts": lambda asked: random.normal(size=(len(asked), 4))}
+    reported = reported_of(SimpleNamespace(**given), studies, images)
+    assert reported.places.tolist() == [0, 2, 4, 5]
+    found = retrieval_of(reported, weights)
+    given = (images[[0, 2, 4, 5]], reported.reports, gallery_of(["a", "b", "c", "a"]))
+    whole = retrieval_metrics(*given, studies.labels[:4], tuple("ppqr"), weights[[0, 2, 4, 5]])
+    for name, entry in whole.items():
+        np.testing.assert_array_equal(found[name].spread, entry.spread)
