@@ -17,9 +17,15 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from medistill.evaluate.auroc import auroc
-from medistill.evaluate.interval import Metrics, figure, log_odds, mean_defined, patient_weights
-from medistill.evaluate.resample import resampled
+from medistill.evaluate.statistics.auroc import auroc
+from medistill.evaluate.statistics.interval import (
+    Metrics,
+    figure,
+    log_odds,
+    mean_defined,
+    patient_weights,
+)
+from medistill.evaluate.statistics.resample import resampled
 
 
 def drawn(cases: int, labels: int) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -21,10 +21,10 @@ from typing import Any
 from medistill.data.corpus import Rows, open_corpus
 from medistill.data.image import decode_image, encode_image
 from medistill.data.loader import WindowLoader
+from medistill.data.loader.wording import wordings
 from medistill.data.phantom import phantom_studies
 from medistill.data.prepare import prepare
 from medistill.data.sources.csv import CsvSource
-from medistill.data.wording import wordings
 from medistill.model.tokenizer import pad_id, tokenize, train_tokenizer
 
 STORED, SIZE = 256, 224

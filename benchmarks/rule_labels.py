@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medistill.data.rule_labels import FINDINGS, label_sections
-from medistill.data.sources.openi import OpeniReport, cleaned_sections, reports_in
+from medistill.data.rule_labels import label_sections
+from medistill.data.rule_labels.lexicon import FINDINGS
+from medistill.data.sources.openi import cleaned_sections, reports_in
+from medistill.data.sources.parts.openi_report import OpeniReport
 
 HEADS: dict[str, tuple[str, ...]] = {
     "atelectasis": ("Pulmonary Atelectasis",),

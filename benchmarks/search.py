@@ -29,8 +29,15 @@ import pyarrow as pa
 
 from medistill.serve.index.embed import embed
 from medistill.serve.index.filters import Filters
-from medistill.serve.index.index import Index, index_for
-from medistill.serve.index.table import EmbeddingTable, case_fields, open_table, table_schema, vectors_of
+from medistill.serve.index.index import index_for
+from medistill.serve.index.protocol import Index
+from medistill.serve.index.table import (
+    EmbeddingTable,
+    case_fields,
+    open_table,
+    table_schema,
+    vectors_of,
+)
 
 DIM, NOISE, K, BATCH = 256, 0.5, 10, 20_000
 FILTERS = {
@@ -42,9 +49,9 @@ FILTERS = {
 
 def quickstart_table(home: Path) -> EmbeddingTable:
     """Embeddings of the quickstart model on its own phantoms."""
-    from medistill.quickstart import quickstart
+    from medistill.cli.quickstart import run_quickstart
 
-    quickstart(home / "quickstart")
+    run_quickstart(home / "quickstart")
     embed(home / "quickstart" / "run", home / "quickstart" / "corpus", home / "phantoms.arrow")
     return open_table(home / "phantoms.arrow")
 

@@ -19,11 +19,11 @@ import torch
 from lightning_fabric import Fabric
 
 from medistill.data.loader import Window
-from medistill.engine.memory import saved_activations
 from medistill.engine.objectives import make_method, steps_every
 from medistill.engine.optimizer import make_optimizer, take_step
+from medistill.engine.plan.probe import model_at_random, synthetic_window
+from medistill.engine.saved_activations import saved_activations
 from medistill.engine.step import Batching, train_window
-from medistill.probe import model_at_random, synthetic_window
 from medistill.recipe import Recipe, small
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)

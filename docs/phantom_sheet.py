@@ -10,7 +10,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from PIL import Image
 
-from medistill.data.phantom import FINDINGS, phantom_studies
+from medistill.data.phantom import phantom_studies
+from medistill.data.phantom.findings import FINDINGS
 from medistill.data.study import Study, StudyImage
 
 ROWS, COLUMNS, SIZE = 4, 6, 256

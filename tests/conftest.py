@@ -9,9 +9,9 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from medistill.data.corpus_writer import write_corpus
 from medistill.data.image import encode_image
 from medistill.data.loader import Window
+from medistill.data.prepare.writer import write_corpus
 from medistill.data.study import Study, StudyImage
 from medistill.model.dual import DualEncoder, build_model
 from medistill.model.tokenizer import tokenize

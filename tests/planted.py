@@ -11,9 +11,10 @@ import pyarrow as pa
 from PIL import Image
 
 from medistill.data.corpus import CARD, TABLE, Corpus, open_corpus
-from medistill.data.corpus_writer import write_corpus
 from medistill.data.image import decode_image, encode_image
-from medistill.data.phantom import FINDINGS, phantom_studies
+from medistill.data.phantom import phantom_studies
+from medistill.data.phantom.findings import FINDINGS
+from medistill.data.prepare.writer import write_corpus
 from tests.conftest import each_a_unit
 
 Row = dict[str, Any]

@@ -19,8 +19,9 @@ from medistill.engine.checkpoint import load_checkpoint
 from medistill.engine.step import train_window
 from medistill.engine.track import best_validation, read_track
 from medistill.errors import CallError, MedistillError
-from medistill.pretrain import claimed, make_validate, pretrain
+from medistill.pretrain import make_validate, pretrain
 from medistill.recipe import Encoder, read_config, to_config
+from medistill.system.locks import claimed
 from tests.conftest import tiny_model, tiny_recipe, write_noise_corpus
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,6 @@ if TYPE_CHECKING:
     from medistill.model.any_model import open_model
     from medistill.model.dual import DualEncoder
     from medistill.model.saved import load
-
 __all__ = ["DualEncoder", "load", "open_corpus", "open_model"]
 __version__ = "0.1.0"
 

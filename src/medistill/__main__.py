@@ -1,5 +1,5 @@
 """`python -m medistill`."""
 
-from medistill.cli import main
+from medistill.cli.commands import main
 
 main()

@@ -1,9 +1,7 @@
 """From corpus and recipe to a run folder."""
 
-import fcntl
 import gc
 import json
-import os
 import signal
 import traceback
 from collections.abc import Generator, Mapping, Sequence
@@ -16,24 +14,24 @@ import torch
 from lightning_fabric import Fabric
 from torch import distributed
 
-from medistill.atomic import write_atomically
 from medistill.data.corpus import Rows, open_corpus, training_rows
 from medistill.data.image import letterbox
-from medistill.data.loader import WindowLoader
-from medistill.data.wording import wordings
+from medistill.data.loader.windows import WindowLoader
+from medistill.data.loader.wording import wordings
+from medistill.data.studies import gallery_of, studies_of
 from medistill.engine.checkpoint import load_checkpoint
 from medistill.engine.gather import ranks
 from medistill.engine.loop import Trainer, Validate, Watch
 from medistill.engine.optimizer import make_fabric
 from medistill.errors import CallError, MedistillError
-from medistill.evaluate.embed import gallery_of, studies_of
-from medistill.evaluate.retrieval import validation_metrics
-from medistill.model.dual import DualEncoder, build_model
-from medistill.model.economy import economize
-from medistill.model.saved import load
+from medistill.evaluate.tasks.retrieval import validation_metrics
+from medistill.model.dual import DualEncoder
+from medistill.model.start import start_model
 from medistill.model.tokenizer import pad_id, tokenize
 from medistill.objective import info_nce
 from medistill.recipe import Recipe, differing_fields, read_config, to_config
+from medistill.system.atomic import write_atomically
+from medistill.system.locks import claimed
 
 
 def pretrain(recipe: Recipe, data: Path, run: Path, *, watch: Watch) -> None:
@@ -166,44 +164,6 @@ def check_run(recipe: Recipe, run: Path) -> None:
             )
     elif run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise CallError(f"{run} is there and holds no run; give a new folder as --out")
-
-
-def start_model(recipe: Recipe, texts: Sequence[str], patients: Sequence[str]) -> DualEncoder:
-    """The model a run starts from: the recipe's, or the one it names as `init`, run as the recipe says."""
-    if not recipe.init:
-        return build_model(recipe, texts, patients)
-    model = load(recipe.init)
-    check_model(recipe, model)
-    economize(model.image, model.text, recipe)
-    return model
-
-
-def check_model(recipe: Recipe, model: DualEncoder) -> None:
-    """CallError if a model to start from takes other inputs than the recipe gives."""
-    for name in ("size", "channels", "dim", "max_tokens", "mean", "std"):
-        if getattr(model, name) != getattr(recipe, name):
-            flag = name.replace("_", "-")
-            raise CallError(
-                f"the model has {name} {getattr(model, name)}, the recipe {getattr(recipe, name)}; "
-                f"set --{flag} {getattr(model, name)}"
-            )
-
-
-@contextmanager
-def claimed(run: Path, *, by: bool = True) -> Generator[None]:
-    """Keep other processes from training in the same folder; only one rank claims it for all."""
-    if not by:
-        yield
-        return
-    run.mkdir(parents=True, exist_ok=True)
-    handle = os.open(run, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise CallError(f"another process is training in {run}; wait for it or give another --out") from error
-    finally:
-        os.close(handle)
 
 
 def make_validate(rows: Rows, *, size: int, most: int) -> Validate:

@@ -136,7 +136,6 @@ class Recipe:
 FREE_ON_RESUME = ("workers", "log_every", "checkpoint_seconds")
 """Fields that do not touch the weights."""
 
-
 _LEAST = {
     **dict.fromkeys(("window", "micro_batch", "micro_per_step", "dim", "size", "epochs", "log_every"), 1),
     **dict.fromkeys(("queue_max_age", "validation_pairs", "min_patients"), 1),
@@ -286,7 +285,6 @@ _CHEST: dict[str, Any] = {
     "weight_decay": 0.02,
     "workers": 4,
 }
-
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
     f.__name__: f for f in (quickstart, small, chest_resnet50, chest_vitb, msd_paper)
 }

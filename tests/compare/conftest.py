@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from medistill.compare.cell import RESULT, SPREAD, Cell
+from medistill.compare.cell import RESULT, SPREAD, Cell, write_result
 from medistill.compare.comparison import Comparison
 from medistill.compare.entrant import make_entrants
-from medistill.compare.worker import write_result, write_spread
+from medistill.compare.worker import write_spread
 from tests.conftest import tiny_recipe
 
 UNIQUE, SHOTS = "i2t_r@10_unique", "auroc_macro@16"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medistill.compare.budget import BUDGETS, TITLES
+from medistill.compare.comparison import BUDGETS, TITLES
 
 
 def test_equal_samples_gives_everyone_the_recipes_epochs():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_cli import call, one_line
 from tests.compare.test_worker import wait_until
-from tests.test_cli import call, one_line
 
 SHAPE = ["--size", 32, "--window", 16, "--min-patients", 1, "--no-augment", "--log-every", 1]
 
@@ -44,7 +44,7 @@ def test_every_recipe_field_is_a_flag(capsys):
 
 
 def test_a_corpus_without_a_test_split_is_refused(tmp_path, capsys):
-    from tests.test_cli import write_csv
+    from tests.cli.test_cli import write_csv
 
     path = write_csv(tmp_path, rows=60)
     assert call("prepare", "csv", path, "--out", tmp_path / "corpus", "--workers", 1, "--test", 0) == 0

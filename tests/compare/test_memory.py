@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from medistill.compare.memory import MICRO_BATCHES, at_equal_memory
+from medistill.compare.run import MICRO_BATCHES, at_equal_memory
 from tests.compare.conftest import tiny_comparison
 
 

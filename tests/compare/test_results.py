@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from medistill.cli.compare import tables
+from medistill.cli.terminal import console
 from medistill.compare.cell import Cell, failure, write_result
-from medistill.compare.notes import notes
 from medistill.compare.page import page
 from medistill.compare.results import SHOWN, cost_of_pair
 from medistill.compare.run import final_cells, gather, settle_epochs
 from medistill.compare.seeds import at_chance
-from medistill.compare.table import tables
 from medistill.compare.tuning import settle, trial_cells
-from medistill.progress import console
+from medistill.compare.verdict import notes
 from tests.compare.conftest import end, entry, tiny_comparison, trained
-from tests.evaluate.test_page import Balanced
+from tests.evaluate.pages.test_evaluation import Balanced
 
 CARD = {"sha256": "abc", "source": "phantom", "splits": {"test": {"images": 500, "patients": 200}}}
 NAME = "retrieval/i2t_r@10_unique"

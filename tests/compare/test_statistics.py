@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medistill.compare.statistics import paired_t_interval, patient_interval, t_interval
-from medistill.evaluate.interval import figure, mean_over, patient_weights
+from medistill.compare.seeds import paired_t_interval, patient_interval, t_interval
+from medistill.evaluate.statistics.interval import figure, mean_over, patient_weights
 
 
 def normals(*shape, seed=0):

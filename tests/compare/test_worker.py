@@ -13,10 +13,20 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from medistill.compare.cell import CONFIG, RESULT, RUN, SPREAD, Cell, prepare_folder, read_result, read_spread
-from medistill.compare.meter import SPENT, Meter
-from medistill.compare.worker import run_cell, waited_for
+from medistill.compare.cell import (
+    CONFIG,
+    RESULT,
+    RUN,
+    SPENT,
+    SPREAD,
+    Cell,
+    prepare_folder,
+    read_result,
+    read_spread,
+)
+from medistill.compare.worker import Meter, run_cell
 from medistill.data.corpus import Corpus
+from medistill.system.locks import waited_for
 from tests.conftest import tiny_recipe
 
 

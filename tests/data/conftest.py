@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from tests.conftest import each_a_unit
 
 from medistill.data.corpus import open_corpus
-from medistill.data.corpus_writer import write_corpus
+from medistill.data.prepare.writer import write_corpus
 from medistill.data.study import Study, StudyImage
+from tests.conftest import each_a_unit
 
 
 @pytest.fixture(scope="session")

@@ -7,20 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from tests.conftest import tiny_model
-from tests.evaluate.conftest import FINDINGS, FakeCorpus, KnowingModel, fake_rows, unit
-from tests.evaluate.test_page import Balanced
 
-from medistill.evaluate.auroc_variance import auroc_difference
 from medistill.evaluate.comparison import Entrant, compared
 from medistill.evaluate.evaluation import evaluate_model
-from medistill.evaluate.interval import Figure
-from medistill.evaluate.page_comparison import comparison_page
-from medistill.evaluate.page_comparison_tables import signed, verdict
-from medistill.evaluate.protocol_evaluation import evaluate_protocols
-from medistill.evaluate.write import canonical_json
+from medistill.evaluate.pages.comparison import comparison_page
+from medistill.evaluate.pages.differences import signed, verdict
+from medistill.evaluate.protocols.evaluation import evaluate_protocols
+from medistill.evaluate.statistics.auroc_variance import auroc_difference
+from medistill.evaluate.statistics.interval import Figure
 from medistill.model.any_model import public_name
 from medistill.model.saved import save_model
+from medistill.system.json_files import canonical_json
+from tests.conftest import tiny_model
+from tests.evaluate.conftest import FINDINGS, FakeCorpus, KnowingModel, fake_rows, unit
+from tests.evaluate.pages.test_evaluation import Balanced
 
 RESAMPLES = 40
 SIZES = {"train": 160, "val": 60, "test": 120}

@@ -7,9 +7,9 @@ import pytest
 
 from medistill.data.study import NO_REPORT
 from medistill.errors import CallError
-from medistill.evaluate.difference import differences, paired_difference
 from medistill.evaluate.evaluation import evaluate_model
-from medistill.evaluate.write import canonical_json
+from medistill.evaluate.statistics.difference import differences, paired_difference
+from medistill.system.json_files import canonical_json
 
 TASKS = {
     "zero_shot": {"auroc_macro", "ap_macro", "accuracy", "f1_macro", "ece", "brier"},

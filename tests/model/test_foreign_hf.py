@@ -11,7 +11,7 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 import medistill
 from medistill.errors import CallError
-from medistill.evaluate.fingerprint import model_hash
+from medistill.model.fingerprint import model_hash
 from tests.conftest import tiny_texts
 from tests.model.foreign_models import edit_weights, rewrite, save_foreign
 

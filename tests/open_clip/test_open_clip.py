@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from medistill.cli import main
 from medistill.errors import CallError
-from medistill.evaluate.fingerprint import model_hash
 from medistill.model.any_model import open_model
+from medistill.model.fingerprint import model_hash
 from tests.conftest import tiny_texts
 from tests.model.foreign_models import rewrite, tiny_tokenizer
 from tests.planted import phantom_corpus

@@ -6,12 +6,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from medistill.errors import CallError, MedistillError
-from medistill.evaluate.embedder import UnitEmbedder
 from medistill.model.any_model import open_model
+from medistill.model.embedder import UnitEmbedder
 from medistill.recipe import Encoder
 from medistill.serve.export import open_clip as export_of_open_clip
 from medistill.serve.export.export import export
-from medistill.serve.export.open_clip_check import check
+from medistill.serve.export.open_clip import check
 from tests.conftest import tiny_model
 from tests.serve.export.models import (
     BERT,

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from medistill.data.corpus_writer import write_corpus
 from medistill.data.image import encode_image
+from medistill.data.prepare.writer import write_corpus
 from medistill.data.study import Study, StudyImage
 from medistill.pretrain import pretrain
 from tests.conftest import each_a_unit, tiny_recipe

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from medistill.atomic import write_atomically
 from medistill.recipe import Recipe, to_config
+from medistill.system.atomic import write_atomically
 
 CONFIG, RUN, RESULT, SPREAD = "config.json", "run", "result.json", "spread.npz"
-
 Result = Mapping[str, Any]
 """What a cell came to: `failed` (a reason or None), `retry`, and if it trained its figures and costs."""
 
@@ -82,3 +81,6 @@ def remove_large(cell: Cell, out: Path) -> None:
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     if not cell.final:
         shutil.rmtree(run / "model", ignore_errors=True)
+
+
+SPENT = "spent.json"

@@ -1,16 +1,15 @@
 """What is compared and how: settings on disk, refused where they differ."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medistill.atomic import write_atomically
-from medistill.compare.budget import check_budgets
 from medistill.compare.entrant import Entrant
 from medistill.errors import CallError
 from medistill.recipe import FREE_ON_RESUME, Recipe, to_config
+from medistill.system.atomic import write_atomically
 
 SETTINGS = "compare.json"
 TUNING_SEED = 1000
@@ -98,3 +97,34 @@ def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]
     old, new = before.get("recipe", {}), after["recipe"]
     fields = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return names + [name for name in fields if name not in FREE_ON_RESUME]
+
+
+Cost = float
+"""Processor milliseconds a pair; on a card, milliseconds by the clock."""
+Budget = Callable[[int, Cost | None, Cost | None], int | None]
+"""The recipe's epochs, the objective's cost, the baseline's -> the objective's epochs; None if not known."""
+
+
+def samples(epochs: int, cost: Cost | None, baseline: Cost | None) -> int:
+    """Equal samples: everyone sees every pair as often."""
+    return epochs
+
+
+def time(epochs: int, cost: Cost | None, baseline: Cost | None) -> int | None:
+    """Equal time: as many epochs as fit into the time of the baseline's, at least one."""
+    if cost is None or baseline is None:
+        return None
+    return max(1, round(epochs * baseline / cost))
+
+
+BUDGETS: Mapping[str, Budget] = {f.__name__: f for f in (samples, time)}
+"""A budget more is a function more."""
+TITLES = {"samples": "equal samples", "time": "equal time"}
+
+
+def check_budgets(names: tuple[str, ...]) -> None:
+    """CallError for an unknown budget, none at all, or one named twice."""
+    unknown = [name for name in names if name not in BUDGETS]
+    if unknown or not names or len(set(names)) < len(names):
+        found = unknown[0] if unknown else " ".join(names) or "none"
+        raise CallError(f"--budgets: {found}; give one or more of {', '.join(BUDGETS)}, each once")

@@ -15,7 +15,6 @@ from medistill.recipe import Recipe
 _HINTS = get_type_hints(Recipe)
 _SET_HERE = {"name": "a label", "seed": "--seeds", "epochs": "the budget"}
 """Fields that a comparison sets itself, and by what."""
-
 Settings = Mapping[str, Mapping[str, Any]]
 """Recipe fields by label; `objective` among them if the label is not an objective's name."""
 

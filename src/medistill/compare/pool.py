@@ -13,6 +13,7 @@ from pathlib import Path
 
 from medistill.compare.cell import (
     RESULT,
+    SPENT,
     Cell,
     failure,
     prepare_folder,
@@ -20,12 +21,10 @@ from medistill.compare.cell import (
     remove_large,
     write_result,
 )
-from medistill.compare.meter import SPENT
-from medistill.data.prepare import cores
 from medistill.errors import StoppedError
+from medistill.system.isolated import cores
 
 log = logging.getLogger(__name__)
-
 Process = subprocess.Popen[bytes]
 _LOG = "log.txt"
 _PAUSE = 0.1
@@ -136,3 +135,7 @@ def last_words(status: int, log_path: Path) -> str:
         return f"its process was killed by {name}{guess}"
     lines = log_path.read_text("utf-8", "replace").strip().splitlines()
     return f"its process ended with status {status}: {lines[-1][:200] if lines else 'no message'}"
+
+
+Told = Callable[[str, Mapping[Cell, float]], None]
+"""Hears the phase and how far each of its cells is, 0..1."""

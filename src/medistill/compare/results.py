@@ -6,16 +6,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from medistill.compare.budget import Cost
-from medistill.compare.comparison import Comparison
-from medistill.compare.seeds import Seeds
-from medistill.compare.statistics import paired_t_interval, patient_interval, t_interval
+from medistill.compare.comparison import Comparison, Cost
+from medistill.compare.seeds import Seeds, paired_t_interval, patient_interval, t_interval
 
 Estimate = dict[str, Any]
 """value, low, high (Student's t over seeds), patient_low, patient_high, n_seeds, n_images, n_patients."""
 Results = dict[str, Any]
 """What results.json holds."""
-
 SHOWN = {
     "retrieval/i2t_r@10_unique": "Recall@10, unique reports",
     "retrieval/i2t_r@10": "Recall@10, image to report",

@@ -2,31 +2,30 @@
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medistill import __version__
-from medistill.atomic import write_atomically
-from medistill.compare.budget import BUDGETS, TITLES, Cost
 from medistill.compare.cell import Cell, read_result
-from medistill.compare.comparison import Comparison, claim_settings
+from medistill.compare.comparison import BUDGETS, TITLES, Comparison, Cost, claim_settings
 from medistill.compare.entrant import make_entrants, read_settings
-from medistill.compare.memory import at_equal_memory
-from medistill.compare.notes import notes
 from medistill.compare.page import page
-from medistill.compare.pool import Pool
+from medistill.compare.pool import Pool, Told
 from medistill.compare.results import Results, cost_of_pair, standings
 from medistill.compare.seeds import read_seeds
 from medistill.compare.tuning import Tuned, final_recipe, settle, trial_cells
-from medistill.compare.verdict import verdict
-from medistill.compare.watch import Told
+from medistill.compare.verdict import notes, verdict
 from medistill.data.corpus import Corpus, open_corpus, training_rows
-from medistill.engine.stop import stop_requests
+from medistill.engine.plan.plan import make_plan, with_micro_batch
 from medistill.errors import CallError
-from medistill.plan_report import parse_memory
-from medistill.pretrain import check_fits, claimed
+from medistill.pretrain import check_fits
 from medistill.recipe import Recipe
+from medistill.system.atomic import write_atomically
+from medistill.system.locks import claimed
+from medistill.system.memory import parse_memory
+from medistill.system.stop import stop_requests
 
 RESULTS, PAGE, EPOCHS = "results.json", "page.html", "epochs.json"
 
@@ -169,3 +168,29 @@ def _cells(cells: list[Cell] | str) -> list[Cell]:
 def _cost(label: str, cells: Sequence[Cell], out: Path) -> Cost | None:
     results = [read_result(cell, out) for cell in cells if cell.label == label]
     return cost_of_pair([result for result in results if result])
+
+
+log = logging.getLogger(__name__)
+MICRO_BATCHES = "micro_batches.json"
+
+
+def at_equal_memory(comparison: Comparison, out: Path) -> Comparison:
+    """The comparison with the micro-batches that its memory allows; measured once and kept in `out`.
+
+    An objective without a teacher has room for more pairs. The pairs of an optimizer step stay as near as
+    can be. MedistillError if not one pair fits.
+    """
+    if not comparison.memory:
+        return comparison
+    path = out / MICRO_BATCHES
+    if not path.is_file():
+        log.info("measuring which micro-batches fit into memory")
+        measured = {
+            e.label: make_plan(e.recipe, memory=comparison.memory).largest for e in comparison.entrants
+        }
+        write_atomically(path, json.dumps(measured, indent=1) + "\n")
+    sizes: dict[str, int] = json.loads(path.read_text())
+    entrants = (
+        dataclasses.replace(e, recipe=with_micro_batch(e.recipe, sizes[e.label])) for e in comparison.entrants
+    )
+    return dataclasses.replace(comparison, entrants=tuple(entrants))

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import stdtrit
 
 from medistill.compare.cell import Cell, Result, read_result, read_spread
+from medistill.evaluate.statistics.interval import percentile_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +78,36 @@ def at_chance(recall: Mapping[str, Any], chance: Mapping[str, Any]) -> str | Non
     if bound >= 1 or found > bound:
         return None
     return f"it has collapsed: recall@10 {found:.3f} on the test split is within noise of chance, {blind:.3f}"
+
+
+Interval = tuple[float, float]
+
+
+def t_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
+    """The mean's interval over independent seeds; None for a single one.
+
+    mean +- t(n - 1) * sd / sqrt(n)
+    """
+    n = len(values)
+    if n < 2:
+        return None
+    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * deviation / n**0.5
+    return mean - half, mean + half
+
+
+def paired_t_interval(
+    values: Sequence[float], others: Sequence[float], level: float = 0.95
+) -> Interval | None:
+    """Interval of the mean difference of two objectives, seed by seed; None for a single seed."""
+    return t_interval([value - other for value, other in zip(values, others, strict=True)], level)
+
+
+def patient_interval(spreads: Float[np.ndarray, "s r"], level: float = 0.95) -> Interval | None:
+    """Interval of the mean over s trained models when the r resamples draw other patients.
+
+    The same patients are drawn for every model, so `spreads` may hold differences. None if no resample
+    defines the figure.
+    """
+    low, high = percentile_interval(spreads.mean(axis=0), level)
+    return (low, high) if np.isfinite(low) else None

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from medistill.atomic import write_atomically
 from medistill.compare.cell import Cell, read_result
 from medistill.compare.comparison import TUNING_SEED, Comparison
 from medistill.compare.entrant import Entrant
 from medistill.recipe import Recipe
+from medistill.system.atomic import write_atomically
 
 TUNED = "tuned.json"
 RATE_SPAN = 4.0

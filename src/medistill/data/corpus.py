@@ -1,5 +1,6 @@
 """A corpus on disk, opened for reading: one row per image."""
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -21,7 +22,6 @@ FORMAT = 1
 CARD = "card.json"
 TABLE = "data-00000-of-00001.arrow"
 """The one Arrow file, named as `datasets.load_from_disk` expects it."""
-
 _PARTS = {"findings": list, "splits": dict, "sha256": str, "images": int}  # of the card, used by the reader
 _COLUMNS = ("study_id", "patient_id", "split", "image", "view", "text", "labels", "mask")
 
@@ -240,3 +240,9 @@ def _check_table(corpus: Corpus) -> None:
 
 def _damaged(folder: Path, why: str) -> CallError:
     return CallError(f"the corpus {folder} is damaged ({why}): prepare it again")
+
+
+def corpus_hash(corpus: Any) -> str:
+    """The hash of its rows from the corpus's card; that of the card itself where it names none."""
+    card = json.dumps(corpus.card, sort_keys=True, default=str).encode()
+    return str(corpus.card.get("sha256") or hashlib.sha256(card).hexdigest())

@@ -5,7 +5,6 @@ import struct
 
 LONG = {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"}
 """DICOM value representations whose length takes four bytes, behind two that are empty."""
-
 _SHORT = re.compile(rb"AE|AS|AT|CS|D[AST]|F[DL]|IS|LO|LT|PN|S[HLST]|TM|U[ILS]")
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _KNOWN = (

@@ -12,17 +12,15 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from medistill.data.dicom import decode_dicom, dicom_images
+from medistill.data.dicom.image import decode_dicom, dicom_images
 from medistill.data.file_kind import is_dicom, known_kind
 from medistill.data.plain import is_plain_jpeg, is_plain_png
 from medistill.errors import MedistillError
 
 MAX_PIXELS = 100_000_000
 """Larger than any detector (about 30 Mpixel), small enough to decode beside a training run."""
-
 Depth = Literal[8, 16]
 """Bits of grey that are stored."""
-
 _ORIENTED = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 _DEEP = "I;16"  # how Pillow calls 16-bit grey
 _START = 132  # bytes that tell a DICOM file

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _GREY = b"\x08\0\0\0\0"  # 8 bits, grey, deflate, adaptive filters, not interlaced
-
 _TABLES = {
     0xC4,
     0xDB,

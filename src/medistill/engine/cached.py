@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
 from torch import Tensor
 
-from medistill.data.loader import Window
+from medistill.data.loader.windows import Window
 from medistill.engine.checkpoint import random_state, restore_random_state
 from medistill.engine.gather import gathered_embeddings
 from medistill.engine.method import Method, PairLoss, chunk_rows, positives_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from medistill.atomic import atomic_file
 from medistill.errors import MedistillError
+from medistill.system.atomic import atomic_file
 
 NAME = "last.pt"
 

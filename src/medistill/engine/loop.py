@@ -13,28 +13,31 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from medistill.data.loader import Window, WindowLoader
-from medistill.engine.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from medistill.data.loader.windows import Window, WindowLoader
+from medistill.engine.checkpoint import (
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
 from medistill.engine.collapse import EARLIEST, CollapseWatch, check_finite
 from medistill.engine.gather import any_rank, from_first_rank, of_all_ranks, ranks
 from medistill.engine.objectives import make_method, steps_every
 from medistill.engine.optimizer import make_optimizer, scaler_of, take_step
 from medistill.engine.schedule import lr_factor
 from medistill.engine.step import Batching, train_window
-from medistill.engine.stop import stop_requests
 from medistill.engine.track import Track, standing
 from medistill.errors import CallError, StoppedError
 from medistill.model.dual import DualEncoder
 from medistill.model.saved import save_model
 from medistill.recipe import Recipe
+from medistill.system.stop import stop_requests
 
 log = logging.getLogger(__name__)
-
 Validate = Callable[[DualEncoder], Mapping[str, float]]
 """Model -> at least i2t_r@10, t2i_r@10, chance_r@10, mean_cosine, loss and n on the validation split."""
 Watch = Callable[[int, int, float], None]
 """Told after each window: pairs seen, pairs in all, the newest loss that was read."""
-
 POSITION = ("window", "step", "pairs", "best", "windows_summed")
 """Attributes of `Trainer` that say where a run stands."""
 

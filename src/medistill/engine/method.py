@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
 from torch import Tensor, nn
 
-from medistill.data.loader import Window
+from medistill.data.loader.windows import Window
 from medistill.engine.gather import gathered, gathered_embeddings
 from medistill.model.dual import DualEncoder, Embeddings
 from medistill.objective import positive_mask

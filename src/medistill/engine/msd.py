@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
 from torch import Tensor, nn
 
-from medistill.data.loader import Window
+from medistill.data.loader.windows import Window
 from medistill.engine.gather import gathered_embeddings, ranks
 from medistill.engine.keys import KeyQueue, Keys, joined
 from medistill.engine.method import Method, chunk_rows

@@ -104,7 +104,6 @@ def _moco(recipe: Recipe, student: DualEncoder, fabric: Fabric) -> Moco:
 
 MOCO_QUEUE = 4
 """Windows of keys that `moco` queues where the recipe names no number."""
-
 _OBJECTIVES: Mapping[str, Objective] = {
     "msd": Objective(_msd, _as_asked),
     "clip": Objective(_clip, _every_one),

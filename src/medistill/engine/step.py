@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
 from torch import Tensor
 
-from medistill.data.loader import Window
+from medistill.data.loader.windows import Window
 from medistill.engine.gather import ranks
 from medistill.engine.method import Method, chunk_rows
 from medistill.errors import MedistillError

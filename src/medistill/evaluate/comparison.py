@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medistill.evaluate.difference import paired_difference, why_unpaired
-from medistill.evaluate.figure_names import OF_NO_MODEL
-from medistill.evaluate.interval import Entry, Figure, Metrics, undefined
+from medistill.evaluate.statistics.difference import paired_difference, why_unpaired
+from medistill.evaluate.statistics.interval import Entry, Figure, Metrics, undefined
 
 UNADJUSTED = (
     "Intervals are not adjusted for their number: of differences that are none, one in twenty excludes zero; "
@@ -147,3 +146,7 @@ def _headlines(base: Entrant) -> Iterator[tuple[str, str]]:
 def _union(named: Any) -> list[str]:
     """Every name in order of first appearance."""
     return list(dict.fromkeys(name for names in named for name in names))
+
+
+OF_NO_MODEL = ("chance_r@", "pointing_game_center", "pointing_game_chance")
+"""How names of figures begin that are the same whatever the model: what others are measured against."""

@@ -9,12 +9,19 @@ from medistill.data.corpus import open_corpus
 from medistill.engine.track import read_track
 from medistill.errors import CallError
 from medistill.evaluate.comparison import Entrant, compared
-from medistill.evaluate.evaluation import Progress, evaluate_model
-from medistill.evaluate.interval import Metrics
-from medistill.evaluate.prompt_file import read_prompts
-from medistill.evaluate.protocol_evaluation import evaluate_protocols, protocol_examples, write_protocols
-from medistill.evaluate.write import write_comparison, write_evaluation
+from medistill.evaluate.evaluation import Evaluation, evaluate_model
+from medistill.evaluate.files import COMPARISON, COMPARISON_PAGE, write_files
+from medistill.evaluate.pages.comparison import comparison_page
+from medistill.evaluate.pages.evaluation import page
+from medistill.evaluate.pages.protocols import protocol_page
+from medistill.evaluate.prompts.file import read_prompts
+from medistill.evaluate.protocols.evaluation import evaluate_protocols, protocol_examples
+from medistill.evaluate.statistics.interval import Metrics
+from medistill.evaluate.tasks.examples import Shown
 from medistill.model.any_model import is_foreign, open_model, public_name
+from medistill.system.atomic import write_atomically
+from medistill.system.json_files import canonical_json
+from medistill.system.progress import Progress
 
 Measured = tuple[Mapping[str, Metrics], Mapping[str, Any]]
 """Figures, which still hold their resampled values, and how they came about."""
@@ -113,3 +120,37 @@ def embeddings_of(data: Path) -> Path:
     """The folder beside a corpus where embeddings of its images and texts are kept."""
     corpus = data.absolute()
     return corpus.with_name(f"{corpus.name}.embeddings")
+
+
+def write_protocols(
+    metrics: dict[str, Metrics],
+    account: dict[str, Any],
+    out: Path,
+    *,
+    shown: Mapping[str, Shown] | None = None,
+) -> None:
+    """Write metrics.json, evaluation.json and page.html, each whole or not at all; `shown` is on the page."""
+    write_files(out, metrics, account, protocol_page(metrics, account, shown))
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    out: Path,
+    *,
+    with_cases: bool = False,
+    history: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
+    """Write the three files, each whole or not at all.
+
+    with_cases   show test images and report texts even if they are not phantoms, which are always shown
+    history      the lines of the run's metrics.jsonl, for the training curves
+    """
+    shown = with_cases or evaluation.drawn_cases
+    html = page(evaluation, with_cases=shown, history=history or ())
+    write_files(out, evaluation.metrics, evaluation.protocol, html)
+
+
+def write_comparison(comparison: Mapping[str, Any], out: Path) -> None:
+    """How models differ, and its page, each whole or not at all."""
+    write_atomically(out / COMPARISON, canonical_json(comparison))
+    write_atomically(out / COMPARISON_PAGE, comparison_page(comparison))

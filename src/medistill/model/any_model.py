@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from medistill.model import foreign_open_clip
 from medistill.model.dual import DualEncoder
-from medistill.model.foreign import ForeignModel
+from medistill.model.foreign import open_clip as foreign_open_clip
+from medistill.model.foreign.model import ForeignModel
 from medistill.model.saved import load
 
 
@@ -19,7 +19,7 @@ def open_model(name: str | Path) -> DualEncoder | ForeignModel:
     if name.startswith(foreign_open_clip.PREFIX):
         return foreign_open_clip.open_open_clip(name.removeprefix(foreign_open_clip.PREFIX))
     if name.startswith("hf:"):
-        from medistill.model.foreign_hf import open_hf
+        from medistill.model.foreign.hf import open_hf
 
         return open_hf(name.removeprefix("hf:"))
     return load(name)

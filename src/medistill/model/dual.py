@@ -15,12 +15,7 @@ from torch import Tensor, nn
 
 from medistill.data.image import grey_array, letterbox
 from medistill.model.economy import economize
-from medistill.model.encoder import (
-    ImageTower,
-    TextTower,
-    build_image_tower,
-    build_text_tower,
-)
+from medistill.model.encoder import ImageTower, TextTower, build_image_tower, build_text_tower
 from medistill.model.grounding import PhraseMap, contributions, phrase_map
 from medistill.model.tokenizer import load_tokenizer, pad_id, tokenize, train_tokenizer
 from medistill.recipe import Recipe

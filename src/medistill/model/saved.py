@@ -8,7 +8,6 @@ from typing import Any
 from safetensors.torch import load_file, save
 from tokenizers import Tokenizer
 
-from medistill.atomic import write_atomically
 from medistill.errors import CallError, MedistillError
 from medistill.model.dual import DualEncoder
 from medistill.model.encoder import (
@@ -18,6 +17,7 @@ from medistill.model.encoder import (
     restore_image_tower,
     restore_text_tower,
 )
+from medistill.system.atomic import write_atomically
 
 FORMAT = 1
 

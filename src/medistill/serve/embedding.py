@@ -1,22 +1,19 @@
 """Images through a model in fixed batches, the unreadable ones left out."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from medistill.data.isolated import GaveUp
-from medistill.evaluate.embedder import UnitEmbedder
-from medistill.serve.images import Seen
+from medistill.model.embedder import UnitEmbedder
+from medistill.serve.reading import Seen
+from medistill.system.isolated import GaveUp
 
 BATCH = 64
 """Images a batch. Its bounds are places in the order of all images, so that a run that was stopped computes
 the very same batches again."""
-
-Progress = Callable[[str, int, int | None], None]
-"""Told what is done, how much of it, and how much there is."""
 
 
 class Batch(NamedTuple):
@@ -42,16 +39,3 @@ def _batched(images: Iterable[Seen]) -> Iterator[tuple[Seen, ...]]:
     waiting = iter(images)
     while batch := tuple(itertools.islice(waiting, BATCH)):
         yield batch
-
-
-def counted(on_progress: Progress | None, stage: str, total: int) -> Callable[[int], None]:
-    """To be called with how many more are done."""
-    done = 0
-
-    def tell(count: int) -> None:
-        nonlocal done
-        done += count
-        if on_progress:
-            on_progress(stage, done, total)
-
-    return tell

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from medistill.data.image import decode_image, letterbox
-from medistill.data.isolated import GaveUp, IsolatedPool
 from medistill.errors import MedistillError
+from medistill.system.isolated import GaveUp, IsolatedPool
 
 _FLAG_OF_PREPARE = re.compile(r" \(--[^)]*\)$")
 
@@ -41,3 +41,7 @@ def read_image(path: Path, *, size: int | None) -> UInt8[np.ndarray, "h w"] | Ga
     except OSError:
         return GaveUp("file cannot be read")
     return grey if size is None else letterbox(grey, size)
+
+
+Seen = UInt8[np.ndarray, "h w"] | GaveUp
+"""An image as 8-bit grey, or why it cannot be read."""

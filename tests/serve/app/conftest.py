@@ -15,12 +15,12 @@ import pytest
 
 from medistill.data.image import encode_image
 from medistill.serve.app.app import create_app
-from medistill.serve.app.guard import Access, allowed_hosts
-from medistill.serve.app.http import http_server
-from medistill.serve.app.limits import LIMITS
+from medistill.serve.app.door.guard import Access, allowed_hosts
+from medistill.serve.app.door.http import http_server
+from medistill.serve.app.door.limits import LIMITS
 from medistill.serve.app.loading import load_served
 from medistill.serve.index.embed import embed
-from medistill.serve.index.filling import fill
+from medistill.serve.index.fill import fill
 from medistill.serve.index.index import open_index
 from tests.serve.conftest import film
 

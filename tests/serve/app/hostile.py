@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from tests.data.dicoms import dicom
+from tests.dicoms import dicom
 
 TRAVERSALS = (
     "../../../../etc/passwd",

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from medistill.serve.app import limits
+from medistill.serve.app.door import limits
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from medistill.serve.app.door.limits import LIMITS
+from medistill.serve.app.door.rate import RateLimit
 from medistill.serve.app.kept import KeptImages
-from medistill.serve.app.limits import LIMITS
 from medistill.serve.app.parsing import Parsed
-from medistill.serve.app.rate import RateLimit
 
 
 class Clock:

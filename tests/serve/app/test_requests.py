@@ -8,8 +8,8 @@ from scipy.special import expit
 
 from medistill.data.image import decode_image, encode_image
 from medistill.model.saved import load
-from medistill.serve.app.refusal import RefusedError
-from tests.data.dicoms import dicom
+from medistill.serve.app.door.refusal import RefusedError
+from tests.dicoms import dicom
 from tests.serve.app.conftest import SMALL, noise_png, serving
 from tests.serve.conftest import film
 
@@ -186,7 +186,7 @@ def test_while_the_model_is_loaded_requests_are_put_off(loader):
     import httpx
 
     from medistill.serve.app.app import create_app
-    from medistill.serve.app.guard import Access, allowed_hosts
+    from medistill.serve.app.door.guard import Access, allowed_hosts
 
     async def check():
         app = create_app(load_late, Access(allowed_hosts("127.0.0.1", ()), None), SMALL, phantoms=True)

@@ -6,9 +6,8 @@ import numpy as np
 
 from medistill.serve.index.case import Hit
 from medistill.serve.index.filters import Filters
-from medistill.serve.index.index import EVERY
-
-from .conftest import Made
+from medistill.serve.index.protocol import EVERY
+from tests.serve.index.conftest import Made
 
 
 def brute(made: Made, query: np.ndarray, k: int, filters: Filters = EVERY, per_patient: bool = True):

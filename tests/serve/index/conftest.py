@@ -10,8 +10,7 @@ import pytest
 
 from medistill.serve.index.about import About, Origin
 from medistill.serve.index.table import EmbeddingTable, open_table, table_schema
-
-from .postgres_server import server  # noqa: F401 - a fixture
+from tests.serve.index.postgres_server import server  # noqa: F401 - a fixture
 
 DIM = 8
 FINDINGS = ("effusion", "edema")

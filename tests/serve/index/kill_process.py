@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from medistill.serve.index import graph
+from medistill.serve.index.folder import graph
 from medistill.serve.index.index import open_index
 from medistill.serve.index.table import open_table
 

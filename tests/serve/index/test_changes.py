@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from medistill.errors import CallError
-from medistill.serve.index import graph
 from medistill.serve.index.filters import Filters
-from medistill.serve.index.folder import FolderIndex
+from medistill.serve.index.folder import graph
+from medistill.serve.index.folder.index import FolderIndex
+from medistill.serve.index.folder.writing import change
 from medistill.serve.index.index import index_for, open_index
-from medistill.serve.index.writing import change
-
-from .brute import assert_equal, brute
-from .conftest import DIM, Made, make_table, unit
+from tests.serve.index.brute import assert_equal, brute
+from tests.serve.index.conftest import DIM, Made, make_table, unit
 
 
 @pytest.fixture(params=["exact", "usearch"])

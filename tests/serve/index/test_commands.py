@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from medistill.cli.search import print_hits
 from medistill.data.corpus import Rows, open_corpus
 from medistill.data.image import encode_image
-from medistill.hit_table import print_hits
 from medistill.model.saved import load, save_model
 from medistill.serve.index.case import Case, Hit, case_id
 from medistill.serve.index.index import open_index
 from medistill.serve.index.pictures import case_image
+from tests.cli.test_cli import call, one_line
 from tests.conftest import tiny_model, write_noise_corpus
-from tests.test_cli import call, one_line
 
 
 @pytest.fixture(scope="module")

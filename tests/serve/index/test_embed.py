@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from medistill.data.corpus import Rows, open_corpus
-from medistill.data.corpus_writer import write_corpus
 from medistill.data.image import encode_image
+from medistill.data.prepare.writer import write_corpus
 from medistill.data.study import NO_REPORT, Study, StudyImage
 from medistill.errors import CallError
-from medistill.evaluate.fingerprint import model_hash
 from medistill.model.dual import DualEncoder
+from medistill.model.fingerprint import model_hash
 from medistill.model.saved import load, save_model
 from medistill.serve.index import embed as module
 from medistill.serve.index.embed import embed

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from medistill.data.image import MAX_PIXELS
-from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.published import published_file
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.published import published_file
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 

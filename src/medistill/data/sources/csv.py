@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medistill.data.image import MAX_PIXELS, Depth
-from medistill.data.report import TextChoice
-from medistill.data.rule_labels import FINDINGS
-from medistill.data.sources.cells import age_in_years, date_of, is_missing, joined, sex_name, view_name
-from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.free_text import understood
-from medistill.data.sources.labels import LabelColumns
-from medistill.data.sources.table import Row, Table
+from medistill.data.report.sections import TextChoice
+from medistill.data.rule_labels.lexicon import FINDINGS
+from medistill.data.sources.parts.cells import (
+    age_in_years,
+    date_of,
+    is_missing,
+    joined,
+    sex_name,
+    view_name,
+)
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.free_text import understood
+from medistill.data.sources.parts.labels import LabelColumns
+from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 

@@ -8,16 +8,23 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from medistill.data.dicom import Frames, dicom_images
-from medistill.data.dicom_file import require_pydicom
-from medistill.data.dicom_header import DicomHeader
+from medistill.data.dicom.file import require_pydicom
+from medistill.data.dicom.header import DicomHeader
+from medistill.data.dicom.image import Frames, dicom_images
 from medistill.data.image import MAX_PIXELS, Depth, stored_grey
-from medistill.data.report import TextChoice
-from medistill.data.rule_labels import FINDINGS
-from medistill.data.sources.dicom_tree import Found, chosen, scanned
-from medistill.data.sources.draft import Draft, ImageFile, Progress, Reading, check_image_options, finished
-from medistill.data.sources.free_text import understood
-from medistill.data.sources.reports import (
+from medistill.data.report.sections import TextChoice
+from medistill.data.rule_labels.lexicon import FINDINGS
+from medistill.data.sources.parts.dicom_tree import Found, chosen, scanned
+from medistill.data.sources.parts.draft import (
+    Draft,
+    ImageFile,
+    Progress,
+    Reading,
+    check_image_options,
+    finished,
+)
+from medistill.data.sources.parts.free_text import understood
+from medistill.data.sources.parts.reports import (
     Join,
     Report,
     ReportColumns,

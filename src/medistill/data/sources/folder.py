@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from medistill.data.image import MAX_PIXELS, Depth
-from medistill.data.report import TextChoice
-from medistill.data.rule_labels import FINDINGS
-from medistill.data.sources.cells import has_words
-from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.free_text import understood
+from medistill.data.report.sections import TextChoice
+from medistill.data.rule_labels.lexicon import FINDINGS
+from medistill.data.sources.parts.cells import has_words
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.free_text import understood
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from medistill.data.image import MAX_PIXELS
-from medistill.data.sources.cells import age_in_years, has_words, sex_name
-from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.published import check_apart, published_file
+from medistill.data.sources.parts.cells import age_in_years, has_words, sex_name
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.published import check_apart, published_file
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 

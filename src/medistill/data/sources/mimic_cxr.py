@@ -12,14 +12,21 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from medistill.data.image import MAX_PIXELS
-from medistill.data.report import Sections, TextChoice, read_sections, training_text
-from medistill.data.sources.cells import date_of, view_name
-from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.labels import LabelColumns
-from medistill.data.sources.published import published_table
-from medistill.data.sources.table import Row, Table
+from medistill.data.report.sections import Sections, TextChoice, read_sections, training_text
+from medistill.data.sources.parts.cells import date_of, view_name
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.labels import LabelColumns
+from medistill.data.sources.parts.published import published_table
+from medistill.data.sources.parts.subset import (
+    EACH,
+    OTHER_IMAGE,
+    TASKS,
+    Subset,
+    mimic_5x200,
+    name_of_5x200,
+)
+from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import NO_REPORT, Reject, Study
-from medistill.data.subset import EACH, OTHER_IMAGE, TASKS, Subset, mimic_5x200, name_of_5x200
 from medistill.errors import CallError, MedistillError
 
 _TABLES = "mimic-cxr-2.0.0-"

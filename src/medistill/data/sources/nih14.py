@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medistill.data.image import MAX_PIXELS
-from medistill.data.sources.cells import sex_name, view_name
-from medistill.data.sources.draft import Draft, Reading
-from medistill.data.sources.marked import Boxes, MarkedFile, marked_work
-from medistill.data.sources.published import (
+from medistill.data.sources.parts.cells import sex_name, view_name
+from medistill.data.sources.parts.draft import Draft, Reading
+from medistill.data.sources.parts.marked import Boxes, MarkedFile, marked_work
+from medistill.data.sources.parts.published import (
     age_with_unit,
     check_apart,
     first_file,
@@ -25,7 +25,7 @@ from medistill.data.sources.published import (
     published_file,
     published_table,
 )
-from medistill.data.sources.table import Row, Table
+from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 

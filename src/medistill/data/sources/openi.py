@@ -12,18 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from medistill.data.cleaning import clean
 from medistill.data.image import MAX_PIXELS
-from medistill.data.openi_report import LARGEST, OpeniReport, parse_report, read_report
-from medistill.data.report import Sections, TextChoice, training_text
-from medistill.data.rule_labels import FINDINGS, label_sections
-from medistill.data.sources.cells import has_words
-from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.report.cleaning import clean
+from medistill.data.report.sections import Sections, TextChoice, training_text
+from medistill.data.rule_labels.labels import label_sections
+from medistill.data.rule_labels.lexicon import FINDINGS
+from medistill.data.sources.parts.cells import has_words
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.openi_report import (
+    LARGEST,
+    OpeniReport,
+    parse_report,
+    read_report,
+)
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 
 __all__ = ["OpeniReport", "OpeniSource", "cleaned_sections", "parse_report", "read_report", "reports_in"]
-
 ARCHIVE = "NLMCXR_reports.tgz"
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medistill.data.image import MAX_PIXELS
-from medistill.data.sources.cells import has_words, is_missing, sex_name, view_name
-from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.published import first_file, published_table
-from medistill.data.sources.table import Row, Table
+from medistill.data.sources.parts.cells import has_words, is_missing, sex_name, view_name
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.published import first_file, published_table
+from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError
 

@@ -5,7 +5,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from medistill.data.sources.draft import Reading
+from medistill.data.sources.parts.draft import Reading
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError
 
@@ -24,12 +24,12 @@ class PhantomSource:
     """Another seed draws other patients."""
 
     def made_with(self) -> dict[str, Any]:
-        from medistill.data.phantom import VERSION
+        from medistill.data.phantom.studies import VERSION
 
         return {"count": self.count, "size": self.size, "seed": self.seed, "phantom_version": VERSION}
 
     def open(self) -> Reading:
-        from medistill.data.phantom import FINDINGS
+        from medistill.data.phantom.findings import FINDINGS
 
         if self.count < 1:
             raise CallError(f"--count is {self.count}; at least 1 study must be drawn")
@@ -46,6 +46,6 @@ class PhantomSource:
 
 
 def _drawn(patient: int, *, seed: int, size: int) -> tuple[Study | Reject, ...]:
-    from medistill.data.phantom import phantom_patient
+    from medistill.data.phantom.studies import phantom_patient
 
     return phantom_patient(seed, patient, size=size)

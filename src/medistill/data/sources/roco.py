@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medistill.data.image import MAX_PIXELS
-from medistill.data.sources.cells import has_words
-from medistill.data.sources.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.published import check_apart, first_file, published_table
-from medistill.data.sources.table import Row, Table
+from medistill.data.sources.parts.cells import has_words
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.published import check_apart, first_file, published_table
+from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import Reject, Study
 
 _SPLITS = ("train", "valid", "test")

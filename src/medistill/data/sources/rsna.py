@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medistill.data.image import MAX_PIXELS
-from medistill.data.sources.draft import Draft, Reading
-from medistill.data.sources.marked import MarkedFile, marked_work
-from medistill.data.sources.published import (
+from medistill.data.sources.parts.draft import Draft, Reading
+from medistill.data.sources.parts.marked import MarkedFile, marked_work
+from medistill.data.sources.parts.published import (
     box_numbers,
     first_file,
     integer_label,
@@ -23,7 +23,7 @@ from medistill.data.sources.published import (
     sound_rows,
     split_70_15_15,
 )
-from medistill.data.sources.table import Row, Table
+from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medistill.data.image import MAX_PIXELS
-from medistill.data.sources.draft import Draft, Reading
-from medistill.data.sources.marked import MarkedFile, marked_work
-from medistill.data.sources.published import published_table, sound_rows, split_70_15_15
-from medistill.data.sources.table import Table
+from medistill.data.sources.parts.draft import Draft, Reading
+from medistill.data.sources.parts.marked import MarkedFile, marked_work
+from medistill.data.sources.parts.published import published_table, sound_rows, split_70_15_15
+from medistill.data.sources.parts.table import Table
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError
 

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from medistill.data.image import MAX_PIXELS
-from medistill.data.sources.draft import Draft, Reading
-from medistill.data.sources.marked import Boxes, MarkedFile, marked_work
-from medistill.data.sources.published import (
+from medistill.data.sources.parts.draft import Draft, Reading
+from medistill.data.sources.parts.marked import Boxes, MarkedFile, marked_work
+from medistill.data.sources.parts.published import (
     box_numbers,
     check_apart,
     integer_label,
     published_table,
     sound_rows,
 )
-from medistill.data.sources.table import Table
+from medistill.data.sources.parts.table import Table
 from medistill.data.study import NO_REPORT, Study
 from medistill.errors import CallError
 

@@ -11,14 +11,22 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from medistill import __version__
-from medistill.serve.app import forms, routes_about, routes_ask, routes_images
-from medistill.serve.app.guard import FAULT, Access, Guard
-from medistill.serve.app.limits import Limits
-from medistill.serve.app.refusal import RefusedError
+from medistill.serve.app import forms
+from medistill.serve.app.door.guard import FAULT, Access, Guard
+from medistill.serve.app.door.limits import Limits
+from medistill.serve.app.door.refusal import RefusedError
+from medistill.serve.app.routes import (
+    about as routes_about,
+)
+from medistill.serve.app.routes import (
+    ask as routes_ask,
+)
+from medistill.serve.app.routes import (
+    images as routes_images,
+)
 from medistill.serve.app.served import Served, Service
 
 log = logging.getLogger(__name__)
-
 _DESCRIPTION = (
     f"{routes_about.NOTICE} Every path below /v1 but /v1/about takes the token of the server in the header "
     "`Authorization: Bearer TOKEN`, if it asks for one."

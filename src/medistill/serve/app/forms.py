@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from medistill.serve.app.limits import LIMITS
+from medistill.serve.app.door.limits import LIMITS
 
 
 def _encodable(text: str) -> str:

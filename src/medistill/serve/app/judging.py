@@ -11,18 +11,17 @@ from scipy.special import expit
 
 from medistill.data.corpus import Corpus
 from medistill.errors import CallError
-from medistill.evaluate.embedder import UnitEmbedder
-from medistill.evaluate.prompts import resolve_prompts, template
-from medistill.serve.classifier import Classifier
-from medistill.serve.embedding import Progress
-from medistill.serve.from_prompts import FromPrompts, Validation, fitted, validation_of
+from medistill.evaluate.prompts.prompts import resolve_prompts, template
+from medistill.model.embedder import UnitEmbedder
+from medistill.serve.label.classifier import Classifier
+from medistill.serve.label.from_prompts import FromPrompts, Validation, fitted, validation_of
+from medistill.system.progress import Progress
 
 NEAREST = 40
 """Validation studies that the interval of a score rests on, at most."""
 LIKELY, UNLIKELY = 0.66, 0.33
 """Bounds of the two words as the IPCC defines them (Mastrandrea et al. 2010, note on uncertainties)."""
 _Z = 1.959963984540054  # of a 95 % interval
-
 Word = Literal["likely", "unlikely", "cannot tell"]
 
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from medistill.serve.app.limits import Limits
+from medistill.serve.app.door.limits import Limits
 from medistill.serve.app.parsing import Parsed
 
 

@@ -8,18 +8,17 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
-from medistill.evaluate.embed import unit_mean
-from medistill.evaluate.embedder import UnitEmbedder
-from medistill.evaluate.grounding import PhraseMapper
+from medistill.evaluate.tasks.grounding import PhraseMapper
+from medistill.model.embedder import UnitEmbedder
+from medistill.model.embedding import unit_mean
 from medistill.model.grounding import NoPlacesError, PhraseMap
 from medistill.serve.app.batcher import Batcher, FullError
+from medistill.serve.app.door.limits import Limits
+from medistill.serve.app.door.refusal import RefusedError, busy
 from medistill.serve.app.judging import prompts_of
-from medistill.serve.app.limits import Limits
-from medistill.serve.app.refusal import RefusedError, busy
 
 _BATCH, _MAPS = 32, 4  # a map keeps the activations of its image for the backward pass
 _REMEMBERED = 4096  # texts: reports of a corpus repeat their sentences
-
 Row = Float32[np.ndarray, " d"]
 _Mapped = tuple[UInt8[np.ndarray, "h w"], Row]
 

@@ -5,21 +5,21 @@ from typing import Any
 
 import torch
 
-from medistill.data.corpus import Corpus, open_corpus
+from medistill.data.corpus import Corpus, corpus_hash, open_corpus
 from medistill.errors import CallError
-from medistill.evaluate.embedder import UnitEmbedder
-from medistill.evaluate.fingerprint import corpus_hash, model_hash
-from medistill.evaluate.remembering import Remembering
 from medistill.evaluate.run import embeddings_of
 from medistill.model.any_model import open_model
+from medistill.model.embedder import UnitEmbedder
+from medistill.model.fingerprint import model_hash
+from medistill.model.remembering import Remembering
+from medistill.serve.app.door.limits import Limits
 from medistill.serve.app.forms import IndexAbout
 from medistill.serve.app.judging import Known, known_findings
 from medistill.serve.app.lanes import Lanes
-from medistill.serve.app.limits import Limits
 from medistill.serve.app.served import Served
-from medistill.serve.embedding import Progress
 from medistill.serve.index.case import case_id
-from medistill.serve.index.index import Index
+from medistill.serve.index.protocol import Index
+from medistill.system.progress import Progress
 
 EXAMPLES = 8
 _SUGGESTIONS = ("pleural effusion", "pneumothorax", "cardiomegaly", "consolidation", "edema", "atelectasis")

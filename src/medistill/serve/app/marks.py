@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32
 
-from medistill.data.sentences import sentences
+from medistill.data.report.sentences import sentences
 
 MOST = 2
 """Sentences that are marked in a report."""

@@ -11,19 +11,19 @@ from fastapi import Request
 from jaxtyping import Float32, UInt8
 
 from medistill.data.image import letterbox
-from medistill.data.isolated import GaveUp, IsolatedPool, outcome
 from medistill.errors import CallError
 from medistill.serve.app.batcher import FullError, Gate
+from medistill.serve.app.door.limits import Limits
+from medistill.serve.app.door.refusal import RefusedError, busy
 from medistill.serve.app.forms import IndexAbout, OfCase, OfUpload
 from medistill.serve.app.judging import Judged, Known, judged_plainly
 from medistill.serve.app.kept import KeptImages
 from medistill.serve.app.lanes import Lanes
-from medistill.serve.app.limits import Limits
 from medistill.serve.app.parsing import Parsed, Upload, is_known, parse
-from medistill.serve.app.refusal import RefusedError, busy
 from medistill.serve.index.case import Case
-from medistill.serve.index.index import Index
 from medistill.serve.index.pictures import case_image
+from medistill.serve.index.protocol import Index
+from medistill.system.isolated import GaveUp, IsolatedPool, outcome
 
 R = TypeVar("R")
 _THREADS = 4  # that read the index and the corpus

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from medistill.atomic import atomic_folder
 from medistill.data.corpus import open_corpus
 from medistill.errors import CallError
-from medistill.evaluate.embed import Progress
-from medistill.evaluate.prompt_file import read_prompts
+from medistill.evaluate.prompts.file import read_prompts
 from medistill.model.any_model import is_foreign
 from medistill.model.saved import load
 from medistill.serve.export.hub import export_hub
-from medistill.serve.export.int8 import add_int8
-from medistill.serve.export.onnx import export_onnx
+from medistill.serve.export.onnx.int8 import add_int8
+from medistill.serve.export.onnx.write import export_onnx
 from medistill.serve.export.open_clip import export_open_clip
+from medistill.system.atomic import atomic_folder
+from medistill.system.progress import Progress
 
 Format = Literal["onnx", "hub", "open_clip"]
 

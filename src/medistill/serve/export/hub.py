@@ -1,7 +1,7 @@
 """A model as transformers' VisionTextDualEncoderModel, which needs nothing of ours."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,16 @@ from transformers.utils import logging as transformers_logging
 from medistill.errors import CallError
 from medistill.model.dual import DualEncoder
 from medistill.model.tokenizer import tokenize
-from medistill.serve.export.expressible import color_patches, expect_vit_and_bert, patch_embedding, refusal
-from medistill.serve.export.hub_card import write_hub_card
-from medistill.serve.export.onnx import ALLOWED, described, expect_equal, write_account
+from medistill.serve.card.facts import gather
+from medistill.serve.card.metadata import front_matter
+from medistill.serve.card.text import body
+from medistill.serve.export.expressible import (
+    color_patches,
+    expect_vit_and_bert,
+    patch_embedding,
+    refusal,
+)
+from medistill.serve.export.faithful import ALLOWED, described, expect_equal, write_account
 from medistill.serve.export.tokenizer_files import write_tokenizer
 
 LIBRARY = "transformers' VisionTextDualEncoderModel"
@@ -155,3 +162,67 @@ def _largest_difference(model: DualEncoder, folder: Path) -> float:
         (nn.functional.normalize(rows) - own).abs().max() for rows, own in ((images, ours), (texts, theirs))
     ]
     return float(torch.stack(found).max())
+
+
+CARD = "README.md"
+_LOADING = """## Use it
+
+```python
+import torch
+from transformers import AutoImageProcessor, AutoTokenizer
+from transformers import VisionTextDualEncoderModel, VisionTextDualEncoderProcessor
+
+folder = "FOLDER OF THE MODEL"
+model = VisionTextDualEncoderModel.from_pretrained(folder).eval()
+processor = VisionTextDualEncoderProcessor(
+    AutoImageProcessor.from_pretrained(folder, backend="pil"), AutoTokenizer.from_pretrained(folder)
+)
+inputs = processor(images=images, text=texts, padding=True, truncation=True, return_tensors="pt")
+with torch.no_grad():
+    found = model(**inputs)
+found.image_embeds @ found.text_embeds.T   # cosines
+```
+
+transformers 5 or later. Images are 8-bit grey or color, which is seen as grey. {letterbox}. Without
+`backend="pil"`, where torchvision is installed, resizing rounds otherwise.
+"""
+_ALONE = """---
+license: other
+license_name: not-stated
+library_name: transformers
+pipeline_tag: zero-shot-image-classification
+tags: [medical, radiology, vision-language, contrastive]
+---
+
+# A dual encoder of images and reports
+
+Exported by medistill from a model folder without its run: data, recipe and figures are not stated.
+
+SHA-256 of the weights it was made from: `{sha256}`
+
+**Not a medical device.** For research, under the eyes of somebody who looks at the images; not for diagnosis,
+triage, or any decision about a patient.
+
+## Limits
+
+- Images are seen as {size} x {size} pixels of grey: smaller things are lost.
+- Reports are cut to {max_tokens} tokens.
+- Not evaluated here: no claim is made of how good the model is.
+
+"""
+
+
+def write_hub_card(source: Path, model: DualEncoder, told: Mapping[str, Any], folder: Path) -> None:
+    """README.md: the facts of the run `source`, or, of a model folder alone, what the weights tell."""
+    loading = _LOADING.format(letterbox=_sentence(told["letterbox"]))
+    if (source / "model").is_dir():
+        facts = gather(source)
+        text = f"{front_matter(facts, library='transformers')}\n{body(facts, loading=loading)}"
+    else:
+        known = {"sha256": told["model_sha256"], "size": model.size, "max_tokens": model.max_tokens}
+        text = _ALONE.format(**known) + loading
+    (folder / CARD).write_text(text, "utf-8")
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]

@@ -4,15 +4,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from medistill.errors import CallError
 from medistill.model.dual import DualEncoder
-from medistill.serve.export.expressible import color_patches, expect_vit_and_bert, patch_embedding, refusal
-from medistill.serve.export.onnx import described, write_account
-from medistill.serve.export.open_clip_check import check
+from medistill.model.embedder import UnitEmbedder
+from medistill.model.foreign.open_clip import PREFIX, open_clip_library, open_open_clip
+from medistill.serve.export.expressible import (
+    color_patches,
+    expect_vit_and_bert,
+    patch_embedding,
+    refusal,
+)
+from medistill.serve.export.faithful import ALLOWED, described, expect_equal, write_account
 from medistill.serve.export.tokenizer_files import write_tokenizer
 
 LIBRARY = "open_clip"
@@ -158,3 +166,30 @@ def _text_weights(model: DualEncoder) -> dict[str, Tensor]:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+
+
+_TEXTS = ("normal", "no effusion", "heart size is normal . the lungs are clear . no pneumothorax")
+
+
+def check(model: DualEncoder, folder: Path) -> dict[str, Any]:
+    """How far the folder's embeddings, as open_clip makes them, are from the model's; or why that is unknown.
+
+    MedistillError if they are further than allowed.
+    """
+    try:
+        found = open_clip_library()
+    except CallError as error:
+        return {"by": None, "reason": str(error)}
+    theirs, ours = UnitEmbedder(open_open_clip(f"local-dir:{folder}")), UnitEmbedder(model)
+    random = np.random.default_rng(0)
+    squares = [random.integers(0, 256, (model.size, model.size), dtype=np.uint8) for _ in range(4)]
+    pictures = [Image.fromarray(square) for square in squares]
+    apart = max(
+        float(np.abs(theirs.encode_images(pictures) - ours.encode_images(squares)).max()),
+        float(np.abs(theirs.encode_texts(_TEXTS) - ours.encode_texts(_TEXTS)).max()),
+    )
+    return {
+        "by": f"open_clip {found.__version__}, torch {torch.__version__}",
+        "allowed": ALLOWED,
+        "largest_difference": expect_equal(apart, f"the towers in {PREFIX.rstrip(':')}"),
+    }

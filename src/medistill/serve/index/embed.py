@@ -12,21 +12,21 @@ import pyarrow as pa
 import pyarrow.compute
 
 from medistill import __version__
-from medistill.atomic import atomic_file, hold
-from medistill.data.corpus import Corpus, Rows, open_corpus
+from medistill.data.corpus import Corpus, Rows, corpus_hash, open_corpus
 from medistill.data.study import NO_REPORT
 from medistill.errors import CallError
-from medistill.evaluate.embedder import UnitEmbedder
-from medistill.evaluate.fingerprint import corpus_hash, model_hash
-from medistill.evaluate.remembering import Remembering
 from medistill.model.any_model import open_model
-from medistill.serve.embedding import Progress, counted
+from medistill.model.embedder import UnitEmbedder
+from medistill.model.fingerprint import model_hash
+from medistill.model.remembering import Remembering
 from medistill.serve.index.about import About, Origin
 from medistill.serve.index.table import CASE_COLUMNS, case_fields, open_table, table_schema
+from medistill.system.atomic import atomic_file
+from medistill.system.locks import hold
+from medistill.system.progress import Progress, counted
 
 log = logging.getLogger(__name__)
 pc: Any = pyarrow.compute  # makes its functions when it is imported, unseen by pyright
-
 _ROWS = 1024
 """Of a record batch, and held in memory."""
 

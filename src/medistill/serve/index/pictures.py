@@ -5,12 +5,11 @@ import functools
 import numpy as np
 from jaxtyping import UInt8
 
-from medistill.data.corpus import Corpus, Rows, open_corpus
+from medistill.data.corpus import Corpus, Rows, corpus_hash, open_corpus
 from medistill.errors import CallError
-from medistill.evaluate.fingerprint import corpus_hash
 from medistill.serve.index.about import Origin
 from medistill.serve.index.case import Case, case_id
-from medistill.serve.index.index import Index
+from medistill.serve.index.protocol import Index
 
 
 def case_image(index: Index, case: Case) -> UInt8[np.ndarray, "h w"]:

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from medistill.errors import CallError
-from medistill.evaluate.embedder import UnitEmbedder
-from medistill.evaluate.fingerprint import model_hash
 from medistill.model.any_model import open_model
+from medistill.model.embedder import UnitEmbedder
+from medistill.model.fingerprint import model_hash
 from medistill.serve.index.about import About
 
 _ZERO = 1e-6
@@ -49,3 +49,13 @@ def model_of(about: About, name: str | Path | None = None) -> UnitEmbedder:
     embedder = UnitEmbedder(opened)
     about.check_model(model_hash(opened), embedder.preprocessing, f"{name or about.model}")
     return embedder
+
+
+def check_query(query: np.ndarray, k: int, dim: int) -> None:
+    """CallError unless it is one of vectors of `dim` numbers."""
+    if query.shape != (dim,):
+        raise CallError(f"found a query of shape {query.shape}, expected ({dim},) as the index's vectors")
+    if not np.isfinite(query).all():
+        raise CallError("found NaN or infinity in the query, expected finite numbers")
+    if k < 1:
+        raise CallError(f"found k = {k}, expected 1 or more")

@@ -13,10 +13,9 @@ import pytest
 from medistill.data.prepare import prepare
 from medistill.data.sources import PhantomSource
 from medistill.pretrain import pretrain
+from tests.cli.test_cli import call
 from tests.conftest import tiny_recipe
-from tests.test_cli import call
-
-from .browser import TOKEN
+from tests.serve.app.page.browser import TOKEN
 
 _FLAGS = (
     "--no-sandbox",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .browser import (
+from tests.serve.app.page.browser import (
     WIDTHS,
     ask_for,
     choose,

@@ -4,13 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .browser import (
-    WIDTHS,
-    ask_for,
-    choose,
-    dicom_file,
-    phantom_png,
-)
+from tests.serve.app.page.browser import WIDTHS, ask_for, choose, dicom_file, phantom_png
 
 pytestmark = pytest.mark.slow
 PINCH = """(view) => {

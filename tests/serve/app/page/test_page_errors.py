@@ -4,13 +4,7 @@ import json
 
 import pytest
 
-from .browser import (
-    TOKEN,
-    ask_for,
-    choose,
-    film_pixels,
-    phantom_png,
-)
+from tests.serve.app.page.browser import TOKEN, ask_for, choose, film_pixels, phantom_png
 
 pytestmark = pytest.mark.slow
 

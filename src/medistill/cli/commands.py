@@ -1,0 +1,153 @@
+"""The command line: from words to a call of a command."""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
+
+from medistill import __version__
+from medistill.errors import CallError, MedistillError
+
+
+class Command(NamedTuple):
+    """Where a command is, and what the overview says of it."""
+
+    module: str
+    """In `medistill.cli`, with a function of the command's name: imported only when it is called."""
+    summary: str
+    selects: str = ""
+    """What its first word selects, a source or a recipe, whose options are flags too."""
+    rest: str = ""
+    """How the call goes on after that word."""
+
+
+COMMANDS: Mapping[str, Command] = {
+    "quickstart": Command("quickstart", "draw phantoms, pretrain, evaluate: a page in two minutes"),
+    "prepare": Command(
+        "prepare", "turn source files into a corpus: SOURCE PATH --out CORPUS", "source", " PATH --out CORPUS"
+    ),
+    "check": Command("check", "leaks between splits, broken images and texts: CORPUS"),
+    "plan": Command(
+        "plan",
+        "what fits into memory, and how long it takes: RECIPE --memory 11GB",
+        "recipe",
+        " --memory 11GB",
+    ),
+    "train": Command(
+        "train", "pretrain on a corpus: RECIPE --data CORPUS --out RUN", "recipe", " --data CORPUS --out RUN"
+    ),
+    "compare": Command(
+        "compare",
+        "objectives against each other: RECIPE --data CORPUS --objectives A B",
+        "recipe",
+        " --data CORPUS --objectives NAME NAME ... --out DIR",
+    ),
+    "evaluate": Command("evaluate", "figures with intervals and a page: MODEL --data CORPUS --out DIR"),
+    "label": Command("label", "findings for new images: MODEL --images DIR --findings A B --out labels.csv"),
+    "embed": Command("search", "a corpus as a table of vectors: MODEL --data CORPUS --out TABLE"),
+    "index": Command("search", "an index to search from such a table: TABLE --out INDEX"),
+    "search": Command("search", 'the nearest past studies: INDEX --text "..." | --image FILE'),
+    "serve": Command("serve", "a page to search and ask on; phantoms without MODEL: [MODEL] --index INDEX"),
+    "export": Command("export", "the model for other tools: MODEL --to onnx|hub|open_clip --out DIR"),
+    "card": Command("card", "a model card with figures and limits: RUN --out README.md"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command; the exit status is 0 done, 1 the check or run failed, 2 the call was wrong."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("medistill").setLevel(logging.INFO)
+    try:
+        _run(arguments)
+    except MedistillError as error:
+        _complain(str(error))
+        sys.exit(error.status)
+    except OSError as error:
+        _complain(f"{error.strerror or error}: {error.filename or 'while reading or writing'}")
+        sys.exit(1)
+    except RuntimeError as error:
+        if "operator torchvision::" not in str(error):
+            raise
+        _complain(
+            f"torchvision is of another build than torch ({error}): install one that fits, or remove it"
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(1)
+
+
+def _complain(reason: str) -> None:
+    """On whatever rank it happens."""
+    print(f"medistill: {reason}", file=sys.stderr)  # noqa: T201
+
+
+def _run(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())  # noqa: T201
+    elif arguments[0] == "--version":
+        print(f"medistill {__version__}")  # noqa: T201
+    elif arguments[0] not in COMMANDS:
+        raise CallError(f"no command is called {arguments[0]!r}; commands: {', '.join(COMMANDS)}")
+    else:
+        _call(arguments[0], arguments[1:])
+
+
+def _overview() -> str:
+    rows = "\n".join(f"  {name:<12}{command.summary}" for name, command in COMMANDS.items())
+    return (
+        "usage: medistill COMMAND ...\n\n"
+        "Pretrain medical vision-language models by momentum self-distillation.\n\n"
+        f"{rows}\n\nExample: medistill quickstart --out quickstart\n"
+        "Every command has --help, and --json for a machine-readable result on standard output."
+    )
+
+
+def _call(name: str, arguments: list[str]) -> None:
+    """Parse `arguments` by the signature of the command's function and run it."""
+    import tyro
+
+    command = COMMANDS[name]
+    function: Callable[..., None] = getattr(import_module(f"medistill.cli.{command.module}"), name)
+    prog = f"medistill {name}"
+    if command.selects:
+        selections = _selections(command.selects)
+        word = _first(name, arguments, command, tuple(selections))
+        annotation, defaults = selections[word]
+        # The function's own annotation is Any: what the word selects is known only now.
+        function.__annotations__[command.selects] = annotation
+        function, arguments, prog = partial(function, **defaults), arguments[1:], f"{prog} {word}"
+    tyro.cli(function, args=arguments, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def _selections(what: str) -> Mapping[str, tuple[Any, Mapping[str, Any]]]:
+    """Each word that selects a source or recipe: the type whose fields are flags, and their defaults."""
+    import tyro
+
+    if what == "source":
+        from medistill.data.sources import SOURCES
+
+        def options(kind: Any) -> Any:
+            return Annotated[kind, tyro.conf.arg(name=""), tyro.conf.PositionalRequiredArgs]
+
+        return {name: (options(source), {}) for name, source in SOURCES.items()}
+    from medistill.recipe import RECIPES, Recipe
+
+    recipe = Annotated[Recipe, tyro.conf.arg(name="")]
+    return {name: (recipe, {"recipe": ready()}) for name, ready in RECIPES.items()}
+
+
+def _first(name: str, arguments: list[str], command: Command, words: tuple[str, ...]) -> str:
+    """The word that selects a source or recipe; help and errors list those there are."""
+    what, listed = command.selects, ", ".join(words)
+    if arguments and arguments[0] in ("-h", "--help"):
+        usage = f"usage: medistill {name} {what.upper()}{command.rest}\n\n{what}s: {listed}\n\n"
+        print(f"{usage}Example: medistill {name} {words[0]} --help")  # noqa: T201
+        sys.exit(0)
+    if not arguments or arguments[0] not in words:
+        found = f"{arguments[0]!r} is none" if arguments else "none was given"
+        raise CallError(f"{name} takes a {what} first, {found}; {what}s: {listed}")
+    return arguments[0]

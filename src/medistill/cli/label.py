@@ -1,0 +1,77 @@
+"""`medistill label`: its flags, and what it says of the labels."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medistill.cli.terminal import print_json, say, stages
+
+
+def label(
+    model: str,
+    /,
+    *,
+    out: Path,
+    data: Path | None = None,
+    images: Path | None = None,
+    findings: tuple[str, ...] = (),
+    prompts: Path | None = None,
+    shots: Path | None = None,
+    classifier: Path | None = None,
+    calibrate: Path | None = None,
+    save: Path | None = None,
+    workers: int = 0,
+    json: bool = False,
+) -> None:
+    """Findings for new images: a CSV file with a row an image, and a JSON file of what it rests on.
+
+    Example: medistill label run --images films --findings effusion edema --calibrate corpus --out labels.csv
+
+    A run that was stopped goes on where it was when the command is given again.
+
+    Args:
+        model: Run or model folder; or hf:NAME or open_clip:NAME:WEIGHTS, as `medistill evaluate` takes them.
+        out: The CSV file to write; the JSON file and the classifier's folder get its name.
+        data: Corpus folder written by `medistill prepare`, all of whose rows are labeled.
+        images: Folder of PNG, JPEG and DICOM files to label, with all below it.
+        findings: What to look for: asked for in plain English, or chosen from what the file or folder knows.
+        prompts: JSON file in any language the model knows: finding -> {"positive": [...], "negative": [...]}.
+        shots: CSV file of examples: column `image` or `study_id`, and 1, 0 or nothing for each finding.
+        classifier: Folder of a classifier that an earlier call wrote for the same model.
+        calibrate: Corpus folder whose labeled validation split turns scores of prompts into probabilities.
+        save: Folder to write the classifier into; OUT with the suffix .classifier if not named.
+        workers: Processes that read files; 0 takes one a core.
+        json: Print the JSON file on standard output.
+    """
+    from medistill.serve.label.run import label as run
+    from medistill.serve.label.wanted import Wanted
+    from medistill.system.isolated import cores
+
+    wanted = Wanted(
+        findings=findings, prompts=prompts, shots=shots, classifier=classifier, calibrate=calibrate
+    )
+    with stages() as on_progress:
+        told = run(
+            model,
+            out,
+            wanted,
+            data=data,
+            images=images,
+            save=save,
+            workers=workers or cores(),
+            on_progress=on_progress,
+        )
+    report_labels(told, out, json)
+
+
+def report_labels(told: Mapping[str, Any], out: Path, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+    for finding, entry in told["findings"].items():
+        basis = "" if entry["calibrated"] else "uncalibrated"
+        examples = "" if entry["positive"] is None else f"n = {entry['positive']} + {entry['negative']}"
+        counted = f"present in {entry['present']:,} of {told['labeled']:,}"
+        say(f"{finding:<24} {counted}  threshold {entry['threshold']:.3f}  {examples}  {basis}".rstrip())
+    if unreadable := told["unreadable"]["count"]:
+        say(f"{unreadable:,} images cannot be read; the last column says why")
+    say(f"labels: {out}")

@@ -1,0 +1,124 @@
+"""A DICOM file opened with limits; what pydicom says of it is counted, not shown."""
+
+import io
+import logging
+import struct
+import warnings
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from medistill.data.file_kind import LONG, is_dicom, known_kind
+from medistill.errors import MedistillError
+
+Dataset = Any
+"""A `pydicom.Dataset`; the base install works without pydicom, so nothing here may need its types."""
+HEADER_LIMIT = 16_000_000
+"""Bytes of a deflated file that are inflated to find its pixels: a large header has a hundredth of that."""
+MISSING = "reading DICOM needs packages that are not installed: pip install medistill[dicom]"
+_START = 65_536  # the file meta information is about 200 bytes long
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_EXPLICIT = b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0"  # transfer syntax: plain little endian
+_TALKATIVE = ("pydicom", "pylibjpeg", "openjpeg")
+
+
+def require_pydicom() -> Any:
+    """The pydicom module, which says nothing of what it reads outside of `Caught`."""
+    try:
+        import pydicom
+    except ImportError:
+        raise MedistillError(MISSING) from None
+    for name in _TALKATIVE:  # their messages quote values, that is patients
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    return pydicom
+
+
+class Caught:
+    """How many warnings were swallowed."""
+
+    count = 0
+
+
+@contextmanager
+def caught_warnings(reason: str) -> Generator[Caught]:
+    """Counts warnings instead of showing them, and turns every failure into `reason`."""
+    caught = Caught()
+    with warnings.catch_warnings(record=True) as log:
+        warnings.simplefilter("always")
+        try:
+            yield caught
+        except MedistillError:
+            raise
+        except Exception:  # broken bytes raise a dozen types, and their messages quote values
+            raise MedistillError(reason) from None
+        finally:
+            caught.count = len(log)
+
+
+def header_of(file: io.BufferedIOBase) -> tuple[Dataset, bool]:
+    """The elements before the pixels, and whether pixels follow; the file is read no further.
+
+    Call it, and read values of what it returns, inside `caught_warnings`.
+    """
+    pydicom = require_pydicom()
+    start = file.read(_START)
+    file.seek(0)
+    if not is_dicom(start):
+        kind = known_kind(start)
+        raise MedistillError(f"not a DICOM file but {kind}" if kind else "not a DICOM file")
+    cut = False
+    if (place := _deflated_from(start)) is not None:
+        file.seek(place)
+        plain, cut = _inflated(file.read(), HEADER_LIMIT)
+        file = io.BytesIO(plain)
+    dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    pixels_follow = len(file.read(4)) == 4
+    if cut and not pixels_follow:
+        limit = HEADER_LIMIT // 1_000_000
+        raise MedistillError(f"deflated DICOM file whose header is larger than {limit} MB: refused")
+    return dataset, pixels_follow
+
+
+def whole(data: bytes, *, pixel_bytes: int) -> Dataset:
+    """All elements of a file whose header was read, given how large its pixels are by that header."""
+    pydicom = require_pydicom()
+    if (place := _deflated_from(data[:_START])) is not None:
+        data, cut = _inflated(data[place:], HEADER_LIMIT + pixel_bytes)
+        if cut:
+            raise MedistillError("deflated DICOM file that is larger than its header says: refused")
+    return pydicom.dcmread(io.BytesIO(data), force=True)
+
+
+def _deflated_from(start: bytes) -> int | None:
+    """Where the deflated part begins; None if the file is not deflated.
+
+    pydicom inflates before it looks at anything, and without a limit.
+    """
+    place, deflated = 132, False
+    if start[128:132] != b"DICM":
+        return None
+    while start[place : place + 2] == b"\x02\0":
+        is_long = start[place + 4 : place + 6] in LONG
+        form, head = ("<I", 12) if is_long else ("<H", 8)
+        field = start[place + head - struct.calcsize(form) : place + head]
+        if len(field) < struct.calcsize(form):
+            return None
+        end = place + head + struct.unpack(form, field)[0]
+        if start[place + 2 : place + 4] == b"\x10\0":
+            deflated = start[place + head : end].rstrip(b"\0 ") == _DEFLATED
+        place = end
+    return place if deflated else None
+
+
+def _inflated(packed: bytes, limit: int) -> tuple[bytes, bool]:
+    """The file as plain little endian, and whether it was cut at `limit` bytes."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        plain = stream.decompress(packed, limit)
+    except zlib.error:
+        raise MedistillError("broken DICOM file: its deflated part cannot be inflated") from None
+    cut = bool(stream.unconsumed_tail)
+    if not cut and not stream.eof:
+        raise MedistillError("truncated DICOM file: its deflated part has no end")
+    return b"".join((bytes(128), b"DICM", _EXPLICIT, plain)), cut

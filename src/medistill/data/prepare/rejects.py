@@ -1,0 +1,74 @@
+"""What was set aside and why, without giving names away."""
+
+import csv
+import hashlib
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from medistill.data.study import Reject
+from medistill.system.atomic import write_atomically
+
+REJECTS = "rejected.csv"
+
+
+class Line(NamedTuple):
+    """What is kept of a reject."""
+
+    row: int
+    reason: str
+    id: str
+    path: str
+    """Empty unless paths may be shown."""
+    skipped: bool
+
+
+class RejectLog:
+    """Rejected rows of a source; their paths stay out of it unless `show_paths`."""
+
+    def __init__(self, show_paths: bool) -> None:
+        self.show_paths = show_paths
+        self.lines: list[Line] = []
+
+    @property
+    def count(self) -> int:
+        """Those that are a fault of the source."""
+        return self._reasons(skipped=False).total()
+
+    def add(self, reject: Reject) -> None:
+        path = reject.path if self.show_paths else ""
+        self.lines.append(Line(reject.row, reject.reason, path_id(reject.path), path, reject.skipped))
+
+    def most_frequent(self) -> str:
+        reason, _ = self._reasons(skipped=False).most_common(1)[0]
+        return reason
+
+    def card(self) -> dict[str, Any]:
+        """How many rows were rejected and why; and, if there are any, how many were skipped by rule."""
+        kinds = {"rejected": self._reasons(skipped=False), "skipped": self._reasons(skipped=True)}
+        return {
+            kind: {"count": reasons.total(), "reasons": dict(reasons.most_common())}
+            for kind, reasons in kinds.items()
+            if reasons or kind == "rejected"
+        }
+
+    def write(self, path: Path) -> None:
+        columns = 4 if self.show_paths else 3
+        file = io.StringIO(newline="")
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(Line._fields[:columns])
+        table.writerows(line[:columns] for line in self.lines)
+        write_atomically(path, file.getvalue())
+
+    def _reasons(self, *, skipped: bool) -> Counter[str]:
+        return Counter(line.reason for line in self.lines if line.skipped == skipped)
+
+
+def path_id(path: str) -> str:
+    """A name for a rejected file that does not show its path.
+
+    The salt is fixed, so that two runs write the same file: whoever holds a list of candidate paths
+    can still find out which was meant. It keeps names out of sight, it does not make them anonymous.
+    """
+    return hashlib.sha256(f"medistill rejected row:{path}".encode()).hexdigest()[:16]

@@ -1,0 +1,175 @@
+"""From a source to a corpus, the costly part in several processes."""
+
+import functools
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from medistill.data.corpus import CARD
+from medistill.data.prepare.deidentify import Deidentifier
+from medistill.data.prepare.file_by_file import Items, read_isolated
+from medistill.data.prepare.on_ray import read_on_ray, require_ray
+from medistill.data.prepare.unfinished import BEGINNING, OtherUnitsError, Place
+from medistill.data.prepare.writer import check_free, write_corpus
+from medistill.data.sources import Reading, Source
+from medistill.data.sources.parts.draft import Progress, ScannedSource
+from medistill.data.study import Reject, Study
+from medistill.errors import CallError
+from medistill.system.isolated import IsolatedPool, cores
+
+log = logging.getLogger(__name__)
+Engine = Literal["local", "ray"]
+"""Who runs the processes that read: this one, or Ray Data."""
+
+
+def prepare(
+    source: Source,
+    out: Path,
+    *,
+    engine: Engine = "local",
+    workers: int = 0,
+    limit: int = 0,
+    val: float = 0.1,
+    test: float = 0.1,
+    allow_rejects: bool = False,
+    show_paths: bool = False,
+    deidentify: Deidentifier | None = None,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Read a source and write it as a corpus; returns the card. Neither `engine` nor `workers` changes it.
+
+    A run that was stopped is gone on with, and a complete one left as it is, by the same call on the same
+    source. Image files that changed meanwhile under the same names are not noticed.
+
+    workers      processes that read files, with limits on memory and time, so that a harmful file costs no
+                 other; 0 reads them in this process. A script must start its work under
+                 `if __name__ == "__main__":`, because the processes import it. With engine "ray", 0 takes
+                 one a processor that Ray has.
+    limit        stop after so many studies and rejects; 0 for all
+    deidentify   gives studies and patients other ids; splits stay as they would be without it
+    """
+    if workers < 0 or limit < 0:
+        raise CallError(f"workers is {workers} and limit {limit}: neither can be negative")
+    if engine == "ray":
+        require_ray()
+    made_with = source.made_with() | ({"limit": limit} if limit else {})
+    made_with |= {"deidentified_by": deidentify.fingerprint} if deidentify else {}
+    card = _card_of(out, {**made_with, "val": val, "test": test}, source.name)
+    if card is None:
+        check_free(out)  # before the source is read, which may take long
+    scanners = workers or (cores() if engine == "ray" else 0)
+    reading = _opened(source, limit, scanners, on_progress)
+    if card is not None and _is_complete(card, reading):
+        log.info("%s is complete, and made of the same source: nothing to do", out)
+        return card
+    write = functools.partial(
+        write_corpus,
+        out=out,
+        source=source.name,
+        made_with=made_with,
+        findings=reading.findings,
+        notes=reading.notes,
+        val=val,
+        test=test,
+        allow_rejects=allow_rejects,
+        show_paths=show_paths,
+        on_progress=_told(on_progress, f"preparing {source.name}", reading.expected),
+    )
+    change = functools.partial(deidentify, val=val, test=test) if deidentify else None
+    read = functools.partial(results, engine=engine, workers=workers, change=change)
+    try:
+        return write(functools.partial(read, reading))
+    except OtherUnitsError:
+        log.info("the source has changed since the run that was stopped: beginning again")
+        return write(functools.partial(read, _opened(source, limit, scanners, on_progress)))
+
+
+def studies(reading: Reading, *, workers: int = 0) -> Iterator[Study | Reject]:
+    """The studies and rejects of an opened source, in its order."""
+    return itertools.chain.from_iterable(items for _, items in results(reading, workers=workers))
+
+
+def results(
+    reading: Reading,
+    after: Place = BEGINNING,
+    *,
+    engine: Engine = "local",
+    workers: int = 0,
+    change: Callable[[Study], Study] | None = None,
+) -> Iterator[tuple[Place, Items]]:
+    """What comes of each unit behind a place, with the place behind it; `change` is applied to its studies.
+
+    OtherUnitsError if the source does not come by the place.
+    """
+    place, units = BEGINNING, iter(reading.units)
+    for unit in itertools.islice(units, after.units):
+        place = place.after(unit, 0)
+    if place.sha256 != after.sha256:
+        raise OtherUnitsError
+    place = after
+    if place.items == reading.studies:
+        return
+    for unit, items in _read(reading, units, engine, workers, _left(reading, place)):
+        items = items[: _left(reading, place)]
+        items = [change(item) if change and isinstance(item, Study) else item for item in items]
+        place = place.after(unit, len(items))
+        yield place, items
+        if place.items == reading.studies:
+            return
+
+
+def _left(reading: Reading, place: Place) -> int | None:
+    """Studies and rejects still to be read; None for all there are."""
+    return None if reading.studies is None else reading.studies - place.items
+
+
+def _read(
+    reading: Reading, units: Iterator[Any], engine: Engine, workers: int, left: int | None
+) -> Iterator[tuple[Any, Items]]:
+    if engine == "ray":
+        yield from read_on_ray(units, reading.work, workers=workers, wanted=left)
+    elif workers:
+        with IsolatedPool(workers) as pool:
+            yield from read_isolated(units, reading.work, pool)
+    else:
+        yield from ((unit, reading.work(unit)) for unit in units)
+
+
+def _opened(source: Source, limit: int, workers: int, on_progress: Progress | None) -> Reading:
+    """The source opened, to be read as far as `limit`."""
+    is_scanned = isinstance(source, ScannedSource)
+    reading = source.scan(workers, on_progress) if is_scanned else source.open()
+    if not limit:
+        return reading
+    return replace(reading, studies=_least(limit, reading.studies), expected=_least(limit, reading.expected))
+
+
+def _least(limit: int, count: int | None) -> int:
+    return limit if count is None else min(limit, count)
+
+
+def _told(on_progress: Progress | None, stage: str, expected: int | None) -> Callable[[int], None] | None:
+    return (lambda done: on_progress(stage, done, expected)) if on_progress else None
+
+
+def _card_of(out: Path, made_with: Mapping[str, Any], source: str) -> dict[str, Any] | None:
+    """The card of the corpus in `out` if it was made of such a source with these options."""
+    try:
+        card: Any = json.loads((out / CARD).read_text("utf-8"))
+        same = card["source"] == source and card["made_with"] == json.loads(json.dumps(made_with))
+        return card if same and card["units"] else None
+    except (OSError, ValueError, KeyError, TypeError):  # no card of this version: what is there stays
+        return None
+
+
+def _is_complete(card: Mapping[str, Any], reading: Reading) -> bool:
+    """Whether the source still gives the units that the corpus was made of, and no more."""
+    place, units = BEGINNING, iter(reading.units)
+    for unit in itertools.islice(units, card["units"]["count"]):
+        place = place.after(unit, 0)
+    more = reading.studies is None and next(units, None) is not None
+    return place.sha256 == card["units"]["sha256"] and not more

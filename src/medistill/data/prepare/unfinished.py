@@ -1,0 +1,154 @@
+"""A corpus while it is written: what is there survives a kill."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from medistill.data.corpus import TABLE
+from medistill.data.prepare.rejects import Line
+from medistill.errors import CallError
+from medistill.system.journal import append_durably
+from medistill.system.locks import hold
+
+_JOURNAL = "journal.jsonl"
+_LOCK = "lock"
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # Arrow's IPC format: a continuation mark and no length
+
+
+class OtherUnitsError(Exception):
+    """The source does not give the units that a stopped run had read."""
+
+
+class Place(NamedTuple):
+    """How far a source has been read: what to go on after."""
+
+    units: int = 0
+    items: int = 0
+    """Studies and rejects that came of the units."""
+    sha256: str = ""
+    """Chained over the units: tells them from any others."""
+
+    def card(self) -> dict[str, Any]:
+        """What tells a finished corpus's source from any other."""
+        return {"count": self.units, "sha256": self.sha256}
+
+    def after(self, unit: object, items: int) -> "Place":
+        """The place behind one more unit."""
+        chain = sha256(f"{self.sha256}{unit!r}".encode()).hexdigest()
+        return Place(self.units + 1, self.items + items, chain)
+
+
+BEGINNING = Place()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """What was written at once; only what a commit covers is there after a kill."""
+
+    place: Place
+    digests: Sequence[str]
+    """Of its rows."""
+    rejects: Sequence[Line]
+    end: int = field(default=0)
+    """Length of the table then, in bytes."""
+
+
+class Unfinished:
+    """The hidden folder beside a corpus, its table and a journal of what the table holds for certain."""
+
+    def __init__(self, folder: Path, schema: pa.Schema, start: Mapping[str, Any]) -> None:
+        self.folder, self.schema = folder, schema
+        self._start = json.loads(json.dumps(start))
+        self.commits = self._commits()
+        if not self.commits:
+            self.clear()
+
+    def clear(self) -> None:
+        """Forget what is there."""
+        self.commits = []
+        (self.folder / TABLE).write_bytes(self.schema.serialize().to_pybytes())
+        (self.folder / _JOURNAL).write_text(json.dumps(self._start) + "\n")
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The committed rows without their images and texts."""
+        kept = ["study_id", "patient_id", "split", "labels"]
+        if self.commits:
+            with pa.memory_map(str(self.folder / TABLE)) as file:
+                for batch in pa.ipc.open_stream(file):
+                    yield from batch.select(kept).to_pylist()
+
+    def commit(self, rows: Sequence[Mapping[str, Any]], commit: Commit) -> None:
+        """Write rows and, once they are on the disk, that they are."""
+        if rows:
+            batch = pa.RecordBatch.from_pylist(list(rows), self.schema)
+            append_durably(self.folder / TABLE, batch.serialize().to_pybytes())
+        values = asdict(commit) | {"end": (self.folder / TABLE).stat().st_size}
+        append_durably(self.folder / _JOURNAL, (json.dumps(values) + "\n").encode())
+
+    def close(self) -> None:
+        """End the table; the folder then holds nothing but the corpus."""
+        append_durably(self.folder / TABLE, _END_OF_STREAM)
+        for name in (_JOURNAL, _LOCK):
+            (self.folder / name).unlink()
+
+    def _commits(self) -> list[Commit]:
+        """Those of a run that was stopped; the files are cut back to the last whole one."""
+        journal, table = self.folder / _JOURNAL, self.folder / TABLE
+        if not (journal.is_file() and table.is_file()):
+            return []
+        whole = [line for line in journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        if not whole or json.loads(whole[0]) != self._start:
+            return []
+        commits = [_commit(json.loads(line)) for line in whole[1:]]
+        if commits and table.stat().st_size < commits[-1].end:
+            return []
+        os.truncate(journal, sum(map(len, whole)))
+        if commits:
+            os.truncate(table, commits[-1].end)
+        return commits
+
+
+@contextmanager
+def unfinished(out: Path, schema: pa.Schema, start: Mapping[str, Any]) -> Generator[Unfinished]:
+    """What a stopped run with the same `start` left of `out`, or a beginning; stays there if this one stops.
+
+    One run at a time: CallError if another one holds it.
+    """
+    folder = out.parent / f".{out.name}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CallError(f"cannot make the folder {out}: {error.strerror}") from error
+    with (folder / _LOCK).open("w") as lock:
+        hold(lock.fileno(), out)
+        partial = Unfinished(folder, schema, start)
+        try:
+            yield partial
+        finally:
+            if not folder.exists() or not _saved(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _saved(folder: Path) -> bool:
+    """Whether there is anything to go on from."""
+    with contextlib.suppress(OSError):
+        return (folder / _JOURNAL).read_bytes().count(b"\n") > 1
+    return False
+
+
+def _commit(values: Mapping[str, Any]) -> Commit:
+    return Commit(
+        place=Place(*values["place"]),
+        digests=values["digests"],
+        rejects=[Line(*line) for line in values["rejects"]],
+        end=values["end"],
+    )

@@ -1,0 +1,160 @@
+"""Report text: its sections, what is trained on, and when two texts count as the same."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from medistill.data.report.cleaning import ENDS, LINE_BREAK, clean
+from medistill.data.report.headers import (
+    ADDENDUM,
+    BANNER,
+    COMPARISON,
+    FINDINGS,
+    IMPRESSION,
+    INDICATION,
+    OTHER,
+    VIEWS,
+    WET,
+    headers,
+)
+from medistill.data.report.sentences import sentences
+
+__all__ = ["Sections", "TextChoice", "normalized_text", "read_sections", "sentences", "training_text"]
+TextChoice = Literal["findings+impression", "impression"]
+_OTHER_THAN_WORDS = re.compile(r"[\W_]+")
+_SIGNATURE = re.compile(
+    r"\s*(?:electronically signed|dictated by|signed by|transcribed by|i have personally (?:reviewed|viewed)|"
+    r"i, the (?:attending|teaching)|as the attending|\(?end of (?:report|impression|addendum)\)?)",
+    re.IGNORECASE,
+)
+_PROSE = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]]*\s*$")
+_PREAMBLE, _BODY = "preamble", "body"
+_BEFORE_BODY = (INDICATION, COMPARISON, OTHER)
+"""Sections behind whose first paragraph a description may begin without a header."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sections:
+    """The parts of a report, each clean text on one line, empty where the report has none."""
+
+    findings: str = ""
+    impression: str = ""
+    indication: str = ""
+    comparison: str = ""
+
+
+class _Part(NamedTuple):
+    """The lines between one header and the next."""
+
+    kind: str
+    lines: list[str]
+    in_addendum: bool
+
+
+def read_sections(text: str) -> Sections:
+    """The sections of a report, found by its headers and cleaned.
+
+    A header stands at the start of a line: with a colon in any case; alone on its line; or before its text
+    in capitals. Within a line it needs a colon, and capitals or the end of a sentence before it. Sections of
+    one name are joined in their order, one that says the same again left out. Technique, examination,
+    notifications, signatures and the like end a section and are dropped.
+
+    Where no findings are named, what is described without a header becomes the findings: under a header of
+    views (`PA AND LATERAL CHEST:`), before the first header, or in paragraphs of their own behind indication,
+    comparison or technique. So all of a text without any header is findings, and none of it is taken for an
+    impression: nobody called it one, and a guess would be wrong for a text that only describes.
+
+    A wet read is superseded by the report below it and left out, unless it is all there is. An addendum adds
+    the sections it names; its other words correct or comment on the report and are left out.
+    """
+    parts = list(_parts(LINE_BREAK.sub("\n", text).split("\n")))
+    findings = _joined(parts, FINDINGS) or _joined(parts, VIEWS)
+    if not findings:
+        parts = _with_body(parts)
+        findings = _joined(parts, _BODY)
+    impression = _joined(parts, IMPRESSION)
+    if not findings and not impression:
+        findings = _joined(parts, WET) or _joined(parts, ADDENDUM)
+    return Sections(
+        findings=findings,
+        impression=impression,
+        indication=_joined(parts, INDICATION),
+        comparison=_joined(parts, COMPARISON),
+    )
+
+
+def training_text(sections: Sections, choice: TextChoice = "findings+impression") -> str:
+    """What to train on; empty where the report does not have it, and never made up."""
+    if choice == "impression" or sections.findings == sections.impression:
+        return sections.impression
+    parts = [part for part in (sections.findings, sections.impression) if part]
+    ended = [part if part.endswith(ENDS) else f"{part}." for part in parts[:-1]]
+    return " ".join([*ended, *parts[-1:]])
+
+
+def normalized_text(text: str) -> str:
+    """NFKC, case folded, every run of punctuation and white space one space: equal means the same report."""
+    return _OTHER_THAN_WORDS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def _parts(lines: list[str]) -> Iterator[_Part]:
+    part, fresh = _Part(_PREAMBLE, [], False), True
+    for line in lines:
+        if _SIGNATURE.match(line):
+            yield part
+            part = _Part(ADDENDUM if part.in_addendum else OTHER, [], part.in_addendum)
+            continue
+        place = 0
+        for header in headers(line, fresh=fresh):
+            part.lines.append(line[place : header.start])
+            yield part
+            in_addendum = header.kind == ADDENDUM or (part.in_addendum and header.kind != BANNER)
+            part = _Part(header.kind, [], in_addendum)
+            place = header.end
+        part.lines.append(line[place:])
+        fresh = not line.strip() or line.rstrip()[-1] in ".!?:;"
+    yield part
+
+
+def _joined(parts: list[_Part], kind: str) -> str:
+    """All text of a kind; a repetition of what was said before is left out."""
+    found = dict[str, str]()
+    for part in parts:
+        text = clean("\n".join(part.lines)) if part.kind == kind else ""
+        if key := normalized_text(text):
+            found.setdefault(key, text)
+    return clean("\n\n".join(found.values()))
+
+
+def _with_body(parts: list[_Part]) -> list[_Part]:
+    """The parts with what is described under no header as parts of their own: see `read_sections`."""
+    if all(part.kind in (_PREAMBLE, BANNER) for part in parts):
+        return [_Part(_BODY, part.lines, False) for part in parts]
+    found = list[_Part]()
+    for part in parts:
+        first = {_PREAMBLE: 0, BANNER: 0}.get(part.kind, 1 if part.kind in _BEFORE_BODY else None)
+        if first is None or part.in_addendum:
+            found.append(part)
+            continue
+        paragraphs = _paragraphs(part.lines)
+        body = [_is_prose(text) and number >= first for number, text in enumerate(paragraphs)]
+        for kind, mine in ((part.kind, False), (_BODY, True)):
+            text = [text for text, is_body in zip(paragraphs, body, strict=True) if is_body == mine]
+            found.append(_Part(kind, ["\n\n".join(text)], False))
+    return found
+
+
+def _paragraphs(lines: list[str]) -> list[str]:
+    found: list[list[str]] = [[]]
+    for line in lines:
+        if line.strip():
+            found[-1].append(line)
+        elif found[-1]:
+            found.append([])
+    return ["\n".join(paragraph) for paragraph in found if paragraph]
+
+
+def _is_prose(text: str) -> bool:
+    return len(text.split()) > 2 and _PROSE.search(text[-40:]) is not None

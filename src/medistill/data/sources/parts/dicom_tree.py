@@ -1,0 +1,119 @@
+"""A tree of DICOM files as PACS exports it: which images to take, and why not the others."""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from medistill.data.dicom.header import DicomHeader, read_header
+from medistill.data.study import Reject
+from medistill.errors import MedistillError
+from medistill.system.isolated import GaveUp, IsolatedPool
+
+_SUFFIXES = {"", ".dcm", ".dicom", ".dic", ".ima"}
+"""Of files that claim to be DICOM; others, and those that end in a number, may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A DICOM file of the tree, known by its header alone."""
+
+    row: int
+    """Its number among the files, from 1."""
+    name: str
+    """Its path below the root."""
+    header: DicomHeader
+
+
+def scanned(
+    root: Path, *, without: Path, workers: int = 0, on_progress: Callable[[int, int], None] | None = None
+) -> Iterator[Found | Reject]:
+    """Every file below `root` in the order of paths, but hidden ones, DICOMDIR and what lies at `without`.
+
+    workers       processes that read headers, with limits on memory and time; 0 reads them in this process
+    on_progress   called with the number of files read, and of all files
+    """
+    numbered = list(enumerate(_files(root, without.resolve()), start=1))
+    look = functools.partial(_scanned, root)
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(IsolatedPool(workers)) if workers else None
+        found = pool.map(look, numbered) if pool else ((unit, look(unit)) for unit in numbered)
+        for (row, path), item in found:
+            if isinstance(item, GaveUp):
+                item = Reject(row=row, reason=item.reason, path=_name(root, path))
+            yield item
+            if on_progress:
+                on_progress(row, len(numbered))
+
+
+def chosen(items: Iterable[Found | Reject], *, for_processing: bool) -> tuple[list[Found], list[Reject]]:
+    """The images to take, and all that is set aside: by class, by intent, or for being there already."""
+    files: list[Found] = []
+    aside: list[Reject] = []
+    seen: set[tuple[str, str]] = set()
+    for item in items:
+        if isinstance(item, Reject):
+            aside.append(item)
+        elif reason := _set_aside(item.header, seen, for_processing):
+            aside.append(_skipped(item, reason))
+        else:
+            files.append(item)
+    shown = [file.header for file in files if not file.header.for_processing]
+    originals = {uid for header in shown for uid in header.made_from}
+    exposures = {header.exposure for header in shown} - {""}
+    kept: list[Found] = []
+    for file in files:
+        header = file.header
+        if header.for_processing and (header.sop_uid in originals or header.exposure in exposures):
+            aside.append(_skipped(file, "unprocessed twin of an image that is taken"))
+        else:
+            kept.append(file)
+    return kept, aside
+
+
+def _set_aside(header: DicomHeader, seen: set[tuple[str, str]], for_processing: bool) -> str | None:
+    if header.no_image:
+        return f"not an image but {header.no_image}"
+    if header.for_processing and not for_processing:
+        return "image FOR PROCESSING"
+    key = (header.study_uid, header.sop_uid)
+    if header.sop_uid and key in seen:
+        return "same SOP instance UID as a file before it"
+    seen.add(key)
+    return None
+
+
+def _skipped(file: Found, reason: str) -> Reject:
+    return Reject(row=file.row, reason=reason, path=file.name, skipped=True)
+
+
+def _scanned(root: Path, numbered: tuple[int, Path]) -> Found | Reject:
+    row, path = numbered
+    name = _name(root, path)
+    try:
+        with path.open("rb") as file:
+            return Found(row, name, read_header(file))
+    except MedistillError as error:
+        claims = path.suffix.lower() in _SUFFIXES or path.suffix[1:].isdecimal()
+        is_bystander = str(error).startswith("not a DICOM file") and not claims
+        return Reject(row=row, reason=str(error), path=name, skipped=is_bystander)
+    except OSError:
+        return Reject(row=row, reason="file cannot be read", path=name)
+
+
+def _name(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _files(root: Path, without: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        inside = Path(folder)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and (inside / name).resolve() != without
+        )
+        for name in sorted(names):
+            is_index = name.upper() == "DICOMDIR"
+            if not name.startswith(".") and not is_index and (inside / name).resolve() != without:
+                yield inside / name

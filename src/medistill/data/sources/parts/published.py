@@ -1,0 +1,121 @@
+"""The tables and file lists that published data sets come with, checked against what was published."""
+
+import math
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from medistill.data.sources.parts.table import Row, Table
+from medistill.errors import CallError, MedistillError
+
+_AGE = re.compile(r"(\d{1,3})\s*([YMWD]?)", re.IGNORECASE)
+_YEARS = {"Y": 1.0, "": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+_OLDEST = 120
+
+
+def published_table(folder: Path, names: Sequence[str], columns: Collection[str]) -> Table:
+    """The first of these files that lies in the folder, with at least these columns."""
+    path = published_file(folder, names)
+    table = Table(path, known=columns)
+    missing = [column for column in columns if column not in table.header]
+    if missing:
+        known = [column for column in columns if column in table.header]
+        found = f"it has {', '.join(known)}" if known else "it has none of those that were published"
+        raise CallError(
+            f"{path.name} has no column `{missing[0]}`; {found}; take the file as it was published"
+        )
+    return table
+
+
+def published_file(folder: Path, names: Sequence[str]) -> Path:
+    if not folder.is_dir():
+        raise CallError(f"no such folder: {folder}")
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if not found:
+        raise CallError(
+            f"no {' or '.join(names)} in {folder}: name the folder of the published set that holds it"
+        )
+    return found[0]
+
+
+def listed_names(path: Path) -> set[str]:
+    """The lines of a text file with a name on each."""
+    try:
+        return {line.strip() for line in path.read_text("utf-8-sig").splitlines()} - {""}
+    except (OSError, UnicodeDecodeError):
+        raise MedistillError(f"{path} cannot be read as a list of names") from None
+
+
+def check_apart(splits: Iterable[tuple[str, str]], where: str) -> None:
+    """Of pairs of a patient and a split: CallError if a patient is in two.
+
+    Found before any image is read, which may take hours.
+    """
+    split_of: dict[str, str] = {}
+    torn = {patient for patient, split in splits if split_of.setdefault(patient, split) != split}
+    if torn:
+        raise CallError(
+            f"{len(torn):,} patient(s) are in two splits by {where}: "
+            "take the files as they were published, where no patient is"
+        )
+
+
+def first_file(places: Sequence[Path]) -> Path:
+    """The first place where there is a file, or the first of all to say that there is none."""
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def sound_rows(table: Table) -> Iterator[Row]:
+    """The rows of a table that stands for itself, where one that is broken makes the others doubtful."""
+    for row in table.rows():
+        if row.fault:
+            raise CallError(f"{table.path.name}, row {row.number}: {row.fault}; take it as it was published")
+        yield row
+
+
+def integer_label(row: Row, column: str, table: Table) -> bool:
+    """A cell that says 1 or 0, or 1.0 or 0.0 as data frames write them."""
+    if (cell := row.cells[column].strip().removesuffix(".0")) not in ("0", "1"):
+        raise CallError(f"column `{column}` of {table.path.name}, row {row.number}: neither 1 nor 0")
+    return cell == "1"
+
+
+def box_numbers(row: Row, columns: Sequence[str], table: Table) -> tuple[float, ...]:
+    """The four numbers of a box."""
+    try:
+        numbers = tuple(float(row.cells[column]) for column in columns)
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise CallError(
+            f"{table.path.name}, row {row.number}: {', '.join(columns)} are no box; take it as published"
+        )
+    return numbers
+
+
+def age_with_unit(cell: str) -> float | None:
+    """Years from `58`, `058Y`, `018M` or `003D`; None for more than 120, which are slips of the pen."""
+    found = _AGE.fullmatch(cell.strip())
+    years = float(found[1]) * _YEARS[found[2].upper()] if found else None
+    return None if years is None or years > _OLDEST else years
+
+
+def split_70_15_15(names: Iterable[str], *, seed: int) -> Mapping[str, str]:
+    """Name -> split: 70 % train, 15 % val, 15 % test of the names in their order, shuffled by a seed.
+
+    The rule of GLoRIA, MGCA and CXR-CLIP for RSNA (`preprocess_datasets.py`): 30 %
+    set aside by scikit-learn's `train_test_split(random_state=seed)`, then halved by it, the first to test.
+    """
+    train, rest = _set_aside(sorted(names), 0.3, seed)
+    test, val = _set_aside(rest, 0.5, seed)
+    parts = {"train": train, "test": test, "val": val}
+    return {name: split for split, part in parts.items() for name in part}
+
+
+def _set_aside(names: list[str], share: float, seed: int) -> tuple[list[str], list[str]]:
+    """What `train_test_split` gives: the part that stays and the part of `share`, rounded up."""
+    order = np.random.RandomState(seed).permutation(len(names))
+    count = int(np.ceil(share * len(names)))
+    return [names[place] for place in order[count:]], [names[place] for place in order[:count]]

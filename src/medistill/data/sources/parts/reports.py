@@ -1,0 +1,153 @@
+"""Reports to be joined with images: rows of a CSV file, or text files."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from medistill.data.sources.parts.cells import has_words, is_missing, joined
+from medistill.data.sources.parts.table import Row, Table
+from medistill.errors import CallError, MedistillError
+
+Join = Literal["accession", "study", "file"]
+_DEFAULT_KEYS = {"accession": "accession", "study": "study_uid", "file": "file"}
+_BETWEEN = {"accession": r"[\\;,|]", "study": r"[\\;,|\s]", "file": r"[;|]"}
+_FINAL = {
+    *("final", "f", "signed", "verified", "approved", "complete", "completed", "authenticated"),
+    *("corrected", "c", "amended", "addendum"),  # later than final, and as good
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One version of a report."""
+
+    row: int
+    """Row or file number, from 1."""
+    keys: tuple[str, ...]
+    """Accession numbers, study UIDs or file names of the images it is about."""
+    is_final: bool
+    text: str
+    findings: str | None = None
+    impression: str | None = None
+    fault: str | None = None
+    """Why it cannot be used."""
+
+
+Reports = Iterable[Report]
+"""Read anew for each pass, so that the texts are never held all at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportColumns:
+    """Columns of a CSV file of reports; None for the default name, if it is there."""
+
+    key: str | None
+    text: tuple[str, ...]
+    status: str | None
+    findings: str | None
+    impression: str | None
+
+
+class CsvReports:
+    """A row is a report, or a version of one."""
+
+    def __init__(self, path: Path, join: Join, columns: ReportColumns) -> None:
+        key = columns.key or _DEFAULT_KEYS[join]
+        if not columns.text:
+            raise CallError("--text names no column")
+        named = [columns.status, columns.findings, columns.impression]
+        known = {key, *columns.text, *(name for name in named if name), "status", "findings", "impression"}
+        table = Table(path, known=known)
+        table.require(key, "--key")
+        for column in columns.text:
+            table.require(column, "--text")
+        self._join: Join = join
+        self._table, self._key, self._text = table, key, columns.text
+        self._optional = {
+            name: table.optional(getattr(columns, name), name)
+            for name in ("status", "findings", "impression")
+        }
+
+    def __iter__(self) -> Iterator[Report]:
+        for row in self._table.rows():
+            if row.fault:
+                yield Report(row.number, (), False, "", fault=row.fault)
+            else:
+                yield self._report(row)
+
+    def _report(self, row: Row) -> Report:
+        def cell(name: str) -> str:
+            column = self._optional[name]
+            return row.cells[column].strip() if column else ""
+
+        return Report(
+            row.number,
+            keys_of(row.cells[self._key], self._join),
+            cell("status").lower() in _FINAL,
+            joined([row.cells[column] for column in self._text]),
+            cell("findings") or None,
+            cell("impression") or None,
+        )
+
+
+class TextReports:
+    """A text file is a report; its name without `.txt` is the key."""
+
+    def __init__(self, folder: Path, join: Join) -> None:
+        self._join: Join = join
+        self._folder = folder
+
+    def __iter__(self) -> Iterator[Report]:
+        for row, path in enumerate(self._files(), start=1):
+            keys = keys_of(path.stem, self._join)
+            try:
+                text = path.read_text("utf-8-sig").strip()
+            except UnicodeDecodeError:
+                yield Report(row, keys, False, "", fault="report is not UTF-8 text")
+            except OSError:
+                yield Report(row, keys, False, "", fault="report cannot be read")
+            else:
+                yield Report(row, keys, False, text if has_words(text) else "")
+
+    def _files(self) -> Iterator[Path]:
+        for folder, folders, names in os.walk(self._folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            kept = (name for name in names if name.lower().endswith(".txt") and not name.startswith("."))
+            yield from (Path(folder) / name for name in sorted(kept))
+
+
+def open_reports(path: Path, join: Join, columns: ReportColumns) -> Reports:
+    if path.is_dir():
+        return TextReports(path, join)
+    if path.suffix.lower() == ".txt":
+        raise CallError(f"{path} is one text file; name the folder of the reports, or a CSV file")
+    return CsvReports(path, join, columns)
+
+
+def keys_of(text: str, join: Join) -> tuple[str, ...]:
+    """What a cell, a file's name or a header names: one accession number or several, and so on."""
+    if is_missing(text):
+        return ()
+    parts = (part.strip() for part in re.split(_BETWEEN[join], text))
+    return tuple(part.replace("\\", "/").removeprefix("./") for part in parts if part)
+
+
+def winners(reports: Reports) -> dict[int, list[str]]:
+    """The rows that are used, in order, each with the keys it speaks for.
+
+    Of several versions a final one wins, else the last; the later one of two that are final.
+    """
+    best: dict[str, tuple[bool, int]] = {}
+    for report in reports:
+        if report.text and not report.fault:
+            for key in report.keys:
+                best[key] = max(best.get(key, (False, 0)), (report.is_final, report.row))
+    if not best:
+        raise MedistillError("no report has both a key and a text")
+    used: dict[int, list[str]] = {}
+    for key, (_, row) in best.items():
+        used.setdefault(row, []).append(key)
+    return dict(sorted(used.items()))

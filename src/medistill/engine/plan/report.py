@@ -1,0 +1,84 @@
+"""What a plan says, for people and for scripts; memory in and out of text."""
+
+from typing import Any
+
+from medistill.engine.objectives import steps_every
+from medistill.engine.plan.plan import MARGIN, Plan
+from medistill.html.words import in_units
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The plan as plain values."""
+    fixed, a_pair = plan.line
+    first, own, planned = plan.measures[0], plan.recipe, plan.planned
+    return {
+        "recipe": own.name,
+        "objective": own.objective,
+        "device": first.device,
+        "precision": first.precision,
+        "memory_bytes": plan.memory,
+        "memory_asked": plan.asked,
+        "margin": MARGIN,
+        "window": own.window,
+        "micro_batch": own.micro_batch,
+        "peak_bytes": plan.peak(own.micro_batch),
+        "fits": plan.fits(own.micro_batch),
+        "largest_micro_batch": plan.largest,
+        "largest_peak_bytes": plan.peak(plan.largest),
+        "fixed_bytes": round(fixed),
+        "library_bytes": first.libraries,
+        "pair_bytes": round(a_pair),
+        "validation_peak_bytes": plan.validation or None,
+        "planned_micro_batch": planned.micro_batch,
+        "planned_micro_per_step": steps_every(planned),
+        "pairs_per_second": plan.pairs_per_second,
+        "pairs_per_epoch": plan.pairs or None,
+        "seconds_per_epoch": plan.pairs / plan.pairs_per_second if plan.pairs else None,
+        "measured": [{"micro_batch": m.micro_batch, "peak_bytes": m.peak} for m in plan.measures],
+        "assumed": assumptions(plan),
+    }
+
+
+def summary(plan: Plan) -> list[str]:
+    """The plan in lines for people."""
+    own, planned, (fixed, a_pair) = plan.recipe, plan.planned, plan.line
+    libraries = plan.measures[0].libraries
+    where = "asked for" if plan.asked else f"free on this {'machine' if libraries else 'card'}"
+    size, per_step = own.micro_batch, planned.micro_batch * steps_every(planned)
+    verdict = "fits" if plan.fits(size) else "does not fit"
+    speed = f"{plan.pairs_per_second:.3g} pairs per second at micro-batch {planned.micro_batch}"
+    if plan.pairs:
+        hours = plan.pairs / plan.pairs_per_second / 3600
+        speed += f", {hours:.2g} hours for an epoch of {plan.pairs:,} pairs"
+    lines = [
+        f"memory      {in_units(plan.memory)} {where}, {MARGIN:.0%} of it left free",
+        f"largest     micro-batch {plan.largest}, predicted peak {in_units(plan.peak(plan.largest))}",
+        f"{own.name:<11} micro-batch {size}, predicted peak {in_units(plan.peak(size))}: {verdict}",
+        f"window      {own.window} pairs, an optimizer step every {per_step}",
+        f"peak        {in_units(fixed)} fixed (libraries {in_units(libraries)}) + {in_units(a_pair)} a pair",
+        f"speed       {speed}",
+        *(f"measured    micro-batch {m.micro_batch}: {in_units(m.peak)}" for m in plan.measures),
+        *(f"assumed     {line}" for line in assumptions(plan)),
+    ]
+    if planned != own:
+        flags = f"--micro-batch {planned.micro_batch} --micro-per-step {planned.micro_per_step}"
+        lines.append(f"try         medistill train {own.name} {flags}")
+    return lines
+
+
+def assumptions(plan: Plan) -> list[str]:
+    """What the figures hold for."""
+    first = plan.measures[0]
+    on_cpu = first.device == "CPU"
+    lines = [
+        f"{first.device}, precision {first.precision}, objective {plan.recipe.objective}",
+        f"every text has {plan.recipe.max_tokens} tokens; a vocabulary of full size; noise for images",
+        "no other process takes memory meanwhile; the loader keeps up (its workers are not counted)",
+        "keys and inputs of the whole window are counted, not measured",
+    ]
+    if on_cpu:
+        lines.append("resident memory of one process, interpreter and libraries included")
+        lines += ["a card in bf16 takes less: measured on this CPU for want of one"] * plan.asked
+    else:
+        lines.append("what PyTorch allocates; the CUDA context and its cache are in the part left free")
+    return lines

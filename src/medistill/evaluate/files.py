@@ -1,0 +1,37 @@
+"""An evaluation on disk: metrics.json, evaluation.json, page.html."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medistill.evaluate.statistics.interval import Metrics
+from medistill.system.atomic import write_atomically
+from medistill.system.json_files import canonical_json
+
+METRICS, PROTOCOL, PAGE = "metrics.json", "evaluation.json", "page.html"
+COMPARISON, COMPARISON_PAGE = "comparison.json", "comparison.html"
+
+
+def write_files(out: Path, metrics: Mapping[str, Metrics], protocol: Mapping[str, Any], html: str) -> None:
+    """The figures, how they came about, and their page."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / METRICS, canonical_json(metrics))
+    write_atomically(out / PROTOCOL, canonical_json(protocol))
+    write_atomically(out / PAGE, html)
+
+
+def read_metrics(out: Path) -> Mapping[str, Metrics]:
+    """The figures that `write_evaluation` left in `out`."""
+    return json.loads((out / METRICS).read_text())
+
+
+def read_comparison(out: Path) -> Mapping[str, Any]:
+    """What `write_comparison` left in `out`."""
+    return json.loads((out / COMPARISON).read_text())
+
+
+def read_headlines(out: Path) -> Mapping[str, str]:
+    """The figure to quote of each named protocol scored there."""
+    protocols = json.loads((out / PROTOCOL).read_text()).get("protocols", {})
+    return {name: about["headline"] for name, about in protocols.items()}

@@ -1,0 +1,1 @@
+"""Evaluations and comparisons as HTML; no number is computed here."""

@@ -1,0 +1,1 @@
+"""What learns from embeddings or films: linear probe, LP++, fine-tuning."""

@@ -1,0 +1,69 @@
+"""What is asked of the text encoder for each finding."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from medistill.errors import CallError
+
+Prompts = Mapping[str, Mapping[str, Sequence[str]]]
+"""Finding -> {"positive": [...], "negative": [...]}."""
+SIDES = ("positive", "negative")
+_TEMPLATES = {
+    "positive": ("{}", "There is {}."),
+    "negative": ("No {}.", "There is no {}."),
+}
+
+
+def resolve_prompts(
+    findings: Sequence[str], given: Prompts | None, *, source: str
+) -> dict[str, dict[str, list[str]]]:
+    """The prompts of every finding: the given ones, else the phantom's own, else a plain template."""
+    given = checked(given or {})
+    unknown = [finding for finding in given if finding not in findings]
+    if unknown:
+        raise CallError(
+            f"prompts for '{unknown[0]}', which the corpus does not label; it labels: {', '.join(findings)}"
+        )
+    known: Prompts = {**_phantom_prompts(), **given} if source == "phantom" else given
+    return {
+        finding: {side: list(known[finding][side]) for side in SIDES}
+        if finding in known
+        else template(finding)
+        for finding in findings
+    }
+
+
+def template(finding: str) -> dict[str, list[str]]:
+    """Two prompts a side from the finding's name alone."""
+    words = finding.replace("_", " ").strip()
+    return {side: [text.format(words) for text in texts] for side, texts in _TEMPLATES.items()}
+
+
+def combined(parts: Iterable[Sequence[str]]) -> list[str]:
+    """Every combination of a word or phrase from each part; an empty one stands for nothing said."""
+    return [" ".join(word.strip() for word in words if word.strip()) for words in itertools.product(*parts)]
+
+
+def _phantom_prompts() -> Prompts:
+    from medistill.data.phantom.prompts import PROMPTS
+
+    return PROMPTS
+
+
+def checked(given: Any, sides: Sequence[str] = SIDES) -> Prompts:
+    """The prompts, if they have the shape of prompts and texts on these sides; else a CallError."""
+    if not isinstance(given, Mapping):
+        raise CallError('prompts must be {finding: {"positive": [...], "negative": [...]}}')
+    for finding, found in given.items():
+        texts: Any = found if isinstance(found, Mapping) else {}
+        for side in sides:
+            if not _is_list_of_texts(texts.get(side)):
+                raise CallError(f"prompts for '{finding}' need a list of one or more texts under '{side}'")
+    return given
+
+
+def _is_list_of_texts(value: object) -> bool:
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    return all(isinstance(text, str) and text.strip() for text in value)

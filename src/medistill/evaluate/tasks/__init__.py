@@ -1,0 +1,1 @@
+"""One file a task: what is measured, and the figures it gives."""

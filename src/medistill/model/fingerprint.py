@@ -1,0 +1,28 @@
+"""Hashes that say which model and which corpus a figure belongs to."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+
+def model_hash(model: Any) -> str | None:
+    """SHA-256 over names, shapes and values of all parameters and buffers; None for a model without them."""
+    if not hasattr(model, "state_dict"):
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        values = tensor.detach().cpu().float().numpy()
+        digest.update(f"{name} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def embedder_name(model: Any) -> str:
+    """Equal for models that give the same embeddings: by weights, preprocessing, tokenizer and version."""
+    tokenizer = getattr(model, "tokenizer", None)
+    words = tokenizer.to_str() if tokenizer is not None and hasattr(tokenizer, "to_str") else ""
+    told = [version("medistill"), model_hash(model), getattr(model, "preprocessing", None), words]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:24]

@@ -1,0 +1,128 @@
+"""A model whose embeddings are kept on disk by what they are embeddings of."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from medistill.model.embedder import UnitEmbedder
+from medistill.model.fingerprint import embedder_name
+
+_KEY = 32
+"""Bytes of a SHA-256."""
+_AT_ONCE = 64
+
+
+class Remembering(UnitEmbedder):
+    """An embedder that asks its model only for what it has not embedded before.
+
+    One file for a model: records of a hash of the image or text and its embedding, appended a batch at a
+    time. A run that was killed has lost a batch at most; two runs at once may both write. Only the hashes
+    are held in memory.
+    """
+
+    def __init__(self, model: Any, folder: Path) -> None:
+        super().__init__(model)
+        self._store = _Records(folder, embedder_name(model))
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        keys = [sha256(b"text\0" + text.encode()).digest() for text in texts]
+
+        def embed(places: Sequence[int]) -> np.ndarray:
+            return super(Remembering, self).encode_texts([texts[place] for place in places])
+
+        return self._store.all_of(keys, embed, None)
+
+    def encode_rows(
+        self, rows: Any, chosen: Sequence[int] | np.ndarray, on_done: Callable[[int], None] | None = None
+    ) -> Float32[np.ndarray, "n d"]:
+        """The embeddings of these rows' images; what is known is not even decoded."""
+        keys = [sha256(b"image\0" + rows.stored(int(row))).digest() for row in chosen]
+
+        def embed(places: Sequence[int]) -> np.ndarray:
+            return self.encode_images([rows.image(int(chosen[place])) for place in places])
+
+        return self._store.all_of(keys, embed, on_done)
+
+
+class _Records:
+    """An append-only file of keys and vectors of one width, which its name tells."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._places: dict[bytes, int] = {}
+        self._read = 0
+        found = sorted(folder.glob(f"{name}-*.f32"))
+        self._path = found[0] if found else None
+        self._refresh()
+
+    def all_of(
+        self,
+        keys: Sequence[bytes],
+        embed: Callable[[Sequence[int]], np.ndarray],
+        on_done: Callable[[int], None] | None,
+    ) -> Float32[np.ndarray, "n d"]:
+        """The vector of each key; `embed` is asked for those that are not there, by their places."""
+        first: dict[bytes, int] = {}
+        for place, key in enumerate(keys):
+            if key not in self._places:
+                first.setdefault(key, place)
+        missing = list(first.values())
+        if on_done and len(missing) < len(keys):
+            on_done(len(keys) - len(missing))
+        for start in range(0, len(missing), _AT_ONCE):
+            places = missing[start : start + _AT_ONCE]
+            self._append([keys[place] for place in places], embed(places))
+            if on_done:
+                on_done(len(places))
+        return self._vectors(keys)
+
+    def _append(self, keys: Iterable[bytes], vectors: Float32[np.ndarray, "m d"]) -> None:
+        if self._path is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._path = self._folder / f"{self._name}-{vectors.shape[1]}.f32"
+        packed = np.ascontiguousarray(vectors, dtype="<f4")
+        records = b"".join(key + row.tobytes() for key, row in zip(keys, packed, strict=True))
+        with self._path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            end = file.seek(0, os.SEEK_END)
+            whole = end // self._size * self._size
+            if whole < end:  # what a run that was killed left
+                os.truncate(file.fileno(), whole)
+            file.write(records)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Take in what has been appended, by this run or another."""
+        if self._path is None or not self._path.is_file():
+            return
+        count = self._path.stat().st_size // self._size
+        if count > self._read:
+            keys = self._records(count)["key"][self._read :]
+            self._places |= {key.tobytes(): place for place, key in enumerate(keys, start=self._read)}
+            self._read = count
+
+    def _vectors(self, keys: Sequence[bytes]) -> Float32[np.ndarray, "n d"]:
+        if self._path is None:
+            return np.zeros((0, 0), np.float32)
+        places = np.array([self._places[key] for key in keys], dtype=np.int64)
+        return self._records(self._read)["vector"][places]
+
+    def _records(self, count: int) -> np.ndarray:
+        form = np.dtype([("key", np.uint8, _KEY), ("vector", "<f4", self._width)])
+        assert self._path is not None
+        return np.memmap(self._path, form, "r", shape=(count,))
+
+    @property
+    def _width(self) -> int:
+        assert self._path is not None
+        return int(self._path.stem.rpartition("-")[2])
+
+    @property
+    def _size(self) -> int:
+        return _KEY + 4 * self._width

@@ -1,0 +1,30 @@
+"""The model a run starts from."""
+
+from collections.abc import Sequence
+
+from medistill.errors import CallError
+from medistill.model.dual import DualEncoder, build_model
+from medistill.model.economy import economize
+from medistill.model.saved import load
+from medistill.recipe import Recipe
+
+
+def start_model(recipe: Recipe, texts: Sequence[str], patients: Sequence[str]) -> DualEncoder:
+    """The model a run starts from: the recipe's, or the one it names as `init`, run as the recipe says."""
+    if not recipe.init:
+        return build_model(recipe, texts, patients)
+    model = load(recipe.init)
+    check_model(recipe, model)
+    economize(model.image, model.text, recipe)
+    return model
+
+
+def check_model(recipe: Recipe, model: DualEncoder) -> None:
+    """CallError if a model to start from takes other inputs than the recipe gives."""
+    for name in ("size", "channels", "dim", "max_tokens", "mean", "std"):
+        if getattr(model, name) != getattr(recipe, name):
+            flag = name.replace("_", "-")
+            raise CallError(
+                f"the model has {name} {getattr(model, name)}, the recipe {getattr(recipe, name)}; "
+                f"set --{flag} {getattr(model, name)}"
+            )

@@ -1,0 +1,91 @@
+"""The page and its files, what is served, and whether it is ready."""
+
+import mimetypes
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from medistill.serve.app import forms
+from medistill.serve.app.door.refusal import RefusedError
+from medistill.serve.app.routes.docs_page import STYLE, docs_page
+from medistill.serve.app.served import Service, service_of
+
+router = APIRouter()
+Serving = Annotated[Service, Depends(service_of)]
+NOTICE = "Not a medical device: for research and education, not for diagnosis."
+_ASSETS = Path(__file__).with_name("assets")
+_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css"}
+_SUGGESTIONS = 6
+
+
+@cache
+def assets() -> dict[str, tuple[bytes, str]]:
+    """Name -> bytes and type of the page's files, read once: no path from a request is ever opened."""
+    found: dict[str, tuple[bytes, str]] = {}
+    for path in sorted(_ASSETS.rglob("*")):
+        if path.is_file():
+            kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
+            found[path.relative_to(_ASSETS).as_posix()] = (
+                path.read_bytes(),
+                kind or "application/octet-stream",
+            )
+    return found
+
+
+def _asset(name: str) -> Response:
+    if name not in assets():
+        raise RefusedError(404, "there is no such page")
+    content, kind = assets()[name]
+    return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> Response:
+    return _asset("index.html")
+
+
+@router.get("/assets/{name:path}", include_in_schema=False)
+async def asset(name: str) -> Response:
+    return _asset(name)
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    schema: dict[str, Any] = request.app.openapi()
+    return Response(docs_page(schema), media_type="text/html; charset=utf-8")
+
+
+@router.get("/docs.css", include_in_schema=False)
+async def docs_style() -> Response:
+    return Response(STYLE, media_type="text/css")
+
+
+@router.get("/healthz")
+async def healthz() -> forms.Status:
+    """Whether the server runs."""
+    return forms.Status(status="ok")
+
+
+@router.get("/readyz")
+async def readyz(service: Serving) -> forms.Status:
+    """Whether the model is loaded; 503 until then."""
+    service.served  # noqa: B018  refuses while it is not
+    return forms.Status(status="ok")
+
+
+@router.get("/v1/about")
+async def about(service: Serving) -> forms.About:
+    """What is served, with which limits. Needs no token."""
+    served, limits = service.served, service.limits
+    return forms.About(
+        notice=NOTICE,
+        token_required=service.token_required,
+        model=forms.ModelAbout(sha256=served.sha256, dim=served.dim),
+        index=served.there,
+        phantoms=service.phantoms,
+        suggestions=list(served.suggestions[:_SUGGESTIONS]),
+        examples=list(served.examples),
+        limits=forms.LimitsAbout(bytes=limits.upload_bytes, pixels=limits.pixels, findings=limits.findings),
+    )

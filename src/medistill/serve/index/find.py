@@ -1,0 +1,66 @@
+"""`medistill search`: a query from files and words, and its hits for people and for scripts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from medistill.errors import CallError, MedistillError
+from medistill.model.embedder import UnitEmbedder
+from medistill.serve.index.case import Hit
+from medistill.serve.index.filters import Filters
+from medistill.serve.index.index import open_index
+from medistill.serve.index.query import model_of, query_vector
+from medistill.serve.reading import read_images
+from medistill.system.isolated import GaveUp
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is looked for."""
+
+    text: str | None
+    image: Path | None
+    weight: float
+    """With both, what the image counts."""
+    k: int
+    filters: Filters
+    per_patient: bool
+
+    def __post_init__(self) -> None:
+        if self.text is None and self.image is None:
+            raise CallError("nothing to search for: give --text, --image or both")
+        if self.text is not None and not self.text.strip():
+            raise CallError("--text is empty: say what to look for")
+
+
+def find(index: str | Path, asked: Asked, *, model: str | Path | None = None) -> list[Hit]:
+    """The nearest studies; CallError if the model named, or remembered, is not the index's."""
+    opened = open_index(index)
+    try:
+        asked.filters.check(opened.values)  # before the model is loaded
+        embedder = model_of(opened.about, model)
+        image = None if asked.image is None else image_vector(embedder, asked.image)
+        text = None if asked.text is None else embedder.encode_texts([asked.text])[0]
+        query = query_vector(image, text, weight=asked.weight)
+        return opened.search(query, asked.k, filters=asked.filters, per_patient=asked.per_patient)
+    finally:
+        opened.close()
+
+
+def image_vector(embedder: UnitEmbedder, path: Path) -> Float32[np.ndarray, " d"]:
+    """The vector of a PNG, JPEG or DICOM file, read in a process with limits."""
+    if not path.is_file():
+        raise CallError(f"no such file: {path}")
+    (grey,) = read_images([path], size=getattr(embedder.model, "size", None), workers=1)
+    if isinstance(grey, GaveUp):
+        raise MedistillError(f"--image cannot be read: {grey.reason}")
+    return embedder.encode_images([grey])[0]
+
+
+def as_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """What `--json` prints."""
+    return [{"score": round(hit.score, 6), **vars(hit.case), "labels": dict(hit.case.labels)} for hit in hits]

@@ -1,0 +1,69 @@
+"""What every kind of index does."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32
+
+from medistill.serve.index.about import About
+from medistill.serve.index.case import Case, Hit
+from medistill.serve.index.filters import Filters, Values
+from medistill.serve.index.table import EmbeddingTable
+from medistill.system.progress import Progress
+
+Kind = Literal["exact", "usearch"]
+EVERY = Filters()
+
+
+@runtime_checkable
+class Index(Protocol):
+    """Cases to search. Searches may run in several threads; one process writes at a time."""
+
+    @property
+    def about(self) -> About:
+        """The model, and the corpora that were added."""
+        ...
+
+    @property
+    def values(self) -> Values:
+        """What there is to filter by."""
+        ...
+
+    def __len__(self) -> int:
+        """Images."""
+        ...
+
+    def add(self, table: EmbeddingTable, *, on_progress: Progress | None = None) -> int:
+        """Take in a table; on the disk when this returns, whole or not at all. How many images it has.
+
+        A study whose id is in the index is replaced. CallError if the table is of another model.
+        """
+        ...
+
+    def delete(self, study_ids: Sequence[str]) -> int:
+        """Remove studies, as durably; how many images went. Unknown ids remove nothing."""
+        ...
+
+    def search(
+        self,
+        query: Float32[np.ndarray, " d"],
+        k: int,
+        *,
+        filters: Filters = EVERY,
+        per_patient: bool = True,
+    ) -> list[Hit]:
+        """The k nearest studies by their best image, best first, equal ones as they were added.
+
+        Fewer where there are no more. CallError for an unknown filter value, a query of another width, k < 1.
+
+        query         unit
+        per_patient   of a patient the best study alone
+        """
+        ...
+
+    def case(self, id: str) -> Case | None:  # noqa: A002 - the contract's name
+        """The case of that id; None if there is none."""
+        ...
+
+    def close(self) -> None: ...

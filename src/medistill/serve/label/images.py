@@ -1,0 +1,128 @@
+"""The images to label: all rows of a corpus, or the files below a folder."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medistill.data.corpus import Corpus, Rows, corpus_hash, open_corpus
+from medistill.errors import CallError, MedistillError
+from medistill.serve.reading import Seen
+from medistill.system.isolated import GaveUp
+
+_BYSTANDERS = {
+    *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".htm", ".log"),
+    *(".pdf", ".doc", ".docx", ".xls", ".xlsx", ".py", ".ipynb", ".safetensors"),
+}
+"""Files that nobody takes for a radiograph: counted, not labeled. Any other file gets a row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderImages:
+    """Every file below a folder but hidden ones, DICOMDIR and documents, by path."""
+
+    root: Path
+    names: tuple[str, ...]
+    """Paths below the root, with forward slashes."""
+    others: dict[str, int]
+    """How many files were not taken for images, by suffix."""
+    read: Callable[[Sequence[Path]], Generator[Seen]]
+    """Reads image files."""
+    columns: tuple[str, ...] = ("image",)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def cells(self, start: int, end: int) -> list[tuple[str, ...]]:
+        """What names each of these images in labels.csv, by column."""
+        # A name that is no UTF-8 is still a line of a table in UTF-8.
+        return [(os.fsencode(name).decode("utf-8", "backslashreplace"),) for name in self.names[start:end]]
+
+    def seen(self, start: int) -> Generator[Seen]:
+        """The images from one on."""
+        return self.read([self.root / name for name in self.names[start:]])
+
+    def described(self) -> dict[str, Any]:
+        """What they are, without a name: equal for equal files in equal places."""
+        digest = hashlib.sha256()
+        for name in self.names:
+            digest.update(os.fsencode(name) + b"\0%d\0" % (self.root / name).stat().st_size)
+        return {"kind": "folder", "files": len(self), "sha256_of_names_and_sizes": digest.hexdigest()}
+
+
+def folder_images(
+    root: Path, read: Callable[[Sequence[Path]], Generator[Seen]], *, without: Sequence[Path] = ()
+) -> FolderImages:
+    """The files below `root`, links to folders not followed; CallError if there are none to label.
+
+    read      reads image files, as `read_images` does
+    without   files and folders that are ours
+    """
+    if not root.is_dir():
+        raise CallError(f"no such folder: {root}")
+    ours = {path.resolve() for path in without}
+
+    def is_ours(path: Path) -> bool:
+        return path.name in {mine.name for mine in ours} and path.resolve() in ours
+
+    names: list[str] = []
+    others: Counter[str] = Counter()
+    for folder, folders, files in os.walk(root):
+        inside = Path(folder)
+        folders[:] = [name for name in folders if not name.startswith(".") and not is_ours(inside / name)]
+        for name in files:
+            is_passed_over = name.startswith(".") or name.upper() == "DICOMDIR" or is_ours(inside / name)
+            if is_passed_over or not (inside / name).is_file():
+                continue
+            if (suffix := Path(name).suffix.lower()) in _BYSTANDERS:
+                others[suffix] += 1
+            else:
+                names.append((inside / name).relative_to(root).as_posix())
+    if not names:
+        seen = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(3))
+        raise CallError(f"no PNG, JPEG or DICOM files in {root}; it holds {seen or 'no files'}")
+    return FolderImages(root=root, names=tuple(sorted(names)), others=dict(sorted(others.items())), read=read)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusImages:
+    """Every row of a corpus, whatever its split."""
+
+    corpus: Corpus
+    rows: Rows
+    columns: tuple[str, ...] = ("row", "study_id", "patient_id", "split")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def cells(self, start: int, end: int) -> list[tuple[str, ...]]:
+        """What names each of these rows in labels.csv, by column."""
+        some = self.rows.select(np.arange(start, end))
+        named = (some.column(name) for name in self.columns[1:])
+        return [(str(row), *names) for row, *names in zip(range(start, end), *named, strict=True)]
+
+    def seen(self, start: int) -> Generator[Seen]:
+        """The images from one row on."""
+        return (self.one(row) for row in range(start, len(self)))
+
+    def one(self, row: int) -> Seen:
+        """The image of one row, or why not."""
+        try:
+            return self.rows.image(row)
+        except MedistillError as error:
+            return GaveUp(str(error))
+
+    def described(self) -> dict[str, Any]:
+        """Which corpus it is."""
+        return {"kind": "corpus", "rows": len(self), "sha256": corpus_hash(self.corpus)}
+
+
+def corpus_images(path: Path) -> CorpusImages:
+    """All rows of the corpus in that folder."""
+    corpus = open_corpus(path)
+    return CorpusImages(corpus=corpus, rows=Rows(corpus, np.arange(corpus.table.num_rows)))

@@ -1,0 +1,1 @@
+"""The machine: whole files, locks, a journal, isolated workers, memory, signals, progress."""

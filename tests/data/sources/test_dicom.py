@@ -1,0 +1,358 @@
+import csv
+import datetime
+import multiprocessing
+import os
+
+import numpy as np
+import pytest
+
+from medistill.data.corpus import open_corpus
+from medistill.data.prepare import prepare, studies
+from medistill.data.prepare.rejects import path_id
+from medistill.data.sources import DicomSource
+from medistill.data.study import Reject, Study
+from medistill.errors import CallError, MedistillError
+from medistill.system import isolated
+from tests.dicoms import dicom, item
+
+PAIR = {"accession": "A1", "text": "Clear lungs."}
+
+
+@pytest.fixture
+def tree(tmp_path, grey):
+    """Write DICOM files by their changes, each a study of its own by default, and rows of reports."""
+
+    def make(files, reports):
+        for number, (name, changes) in enumerate(files.items(), start=1):
+            path = tmp_path / "export" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            values = {"SOPInstanceUID": f"1.1.{number}", "StudyInstanceUID": f"1.2.{number}"}
+            path.write_bytes(dicom(grey, **(values | {"PatientID": f"P{number}"} | changes)))
+        columns = list(dict.fromkeys(column for row in reports for column in row))
+        with (tmp_path / "reports.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, columns)
+            table.writeheader()
+            table.writerows(reports)
+        return tmp_path / "export"
+
+    return make
+
+
+def read(root, **options) -> list[Study | Reject]:
+    options = {"reports": root.parent / "reports.csv"} | options
+    return list(studies(DicomSource(path=root, **options).open()))
+
+
+def found(items):
+    return {(item.study_id, item.text, len(item.images)) for item in items if isinstance(item, Study)}
+
+
+def aside(items):
+    return {(item.path, item.reason, item.skipped) for item in items if isinstance(item, Reject)}
+
+
+def test_images_and_reports_are_joined_by_accession_number(tree):
+    root = tree(
+        {"a": {"AccessionNumber": "A1"}, "b.dcm": {"AccessionNumber": "A1", "PatientID": "P1"}, "d/c.1": {}}
+        | {"d/c.1": {"AccessionNumber": "A2"}},
+        [PAIR, {"accession": "A2", "text": "Effusion."}],
+    )
+    assert found(read(root)) == {("1.2.1", "Clear lungs.", 2), ("1.2.3", "Effusion.", 1)}
+
+
+def test_images_and_reports_are_joined_by_study(tree):
+    root = tree(
+        {"a": {}, "b": {}}, [{"study_uid": "1.2.2", "text": "B."}, {"study_uid": "1.2.1", "text": "A."}]
+    )
+    assert found(read(root, join="study")) == {("1.2.1", "A.", 1), ("1.2.2", "B.", 1)}
+
+
+@pytest.mark.parametrize("names", [("d/a.dcm", "d/b.dcm"), ("a.dcm", "b.dcm"), ("a", "b"), ("d/a", "./d\\b")])
+def test_images_and_reports_are_joined_by_file_name(tree, names):
+    root = tree({"d/a.dcm": {}, "d/b.dcm": {}}, [{"file": name, "text": f"Of {name[-1]}."} for name in names])
+    assert {study for study, *_ in found(read(root, join="file"))} == {"1.2.1", "1.2.2"}
+
+
+def test_reports_may_be_text_files_named_by_the_key(tree, tmp_path):
+    root = tree({"a": {"AccessionNumber": "A1"}, "b": {"AccessionNumber": "A2"}}, [PAIR])
+    folder = root / "reports"  # inside the tree: its files are no images
+    (folder / "more").mkdir(parents=True)
+    (folder / "A1.txt").write_text("Clear lungs.")
+    (folder / "more" / "A2.TXT").write_text("Effusion.")
+    items = read(root, reports=folder)
+    assert found(items) == {("1.2.1", "Clear lungs.", 1), ("1.2.2", "Effusion.", 1)}
+    assert not aside(items)
+
+
+def test_columns_are_named_by_flags(tree):
+    report = {"acc": "A1", "f": "Clear.", "i": "Normal.", "findings": "Clear lungs."}
+    root = tree({"a": {}}, [report])
+    (study,) = read(root, key="acc", text=("f", "i"), impression="i")
+    assert (study.text, study.findings, study.impression) == ("Clear. Normal.", "Clear lungs.", "Normal.")
+    with pytest.raises(CallError, match=r"no column `accession`.*--key"):
+        read(root)
+
+
+def test_what_a_header_says_reaches_the_study(tree):
+    header = {"PatientSex": "F", "PatientAge": "045Y", "StudyDate": "20200131", "ViewPosition": "AP"}
+    (study,) = read(tree({"a": header | {"IssuerOfPatientID": "H1"}}, [PAIR]))
+    assert (study.sex, study.age, study.date) == ("F", 45.0, datetime.date(2020, 1, 31))
+    assert (study.patient_id, study.images[0].view, study.source) == ("H1\\P1", "AP", "dicom")
+
+
+def test_the_same_patient_id_of_two_issuers_is_two_patients(tree):
+    files = {
+        name: {"AccessionNumber": name, "PatientID": "7", "IssuerOfPatientID": issuer}
+        for name, issuer in (("A1", "H1"), ("A2", "H2"), ("A3", ""))
+    }
+    items = read(tree(files, [{"accession": name, "text": "Clear."} for name in files]))
+    assert len({study.patient_id for study in items}) == 3
+
+
+def test_a_report_of_several_accession_numbers_is_one_study(tree):
+    files = {"a": {"AccessionNumber": "A1"}, "b": {"AccessionNumber": "A2", "PatientID": "P1"}}
+    root = tree(files, [{"accession": "A1; A2", "text": "Chest and knee."}])
+    assert found(read(root)) == {("1.2.1", "Chest and knee.", 2)}
+    assert (
+        DicomSource(path=root, reports=root.parent / "reports.csv")
+        .open()
+        .notes["join"]["reports_of_several_keys"]
+        == 1
+    )
+
+
+def test_an_image_goes_with_one_report_only(tree):
+    rows = [{"accession": "A1;A2", "text": "Both."}, {"accession": "A2;A3", "text": "Late."}]
+    files = {name: {"AccessionNumber": name, "PatientID": "P"} for name in ("A1", "A2", "A3")}
+    files["A2"]["AccessionNumber"] = "A1\\A2"
+    items = read(tree(files, rows))
+    assert found(items) == {("1.2.1", "Both.", 2), ("1.2.3", "Late.", 1)}
+
+
+VERSIONS = [("preliminary", "First."), ("Final", "Second."), ("preliminary", "Third.")]
+
+
+@pytest.mark.parametrize(("column", "text"), [("status", "Second."), ("state", "Third.")])
+def test_of_several_versions_of_a_report_the_final_one_is_taken_else_the_last(tree, column, text):
+    rows = [{"accession": "A1", column: status, "text": version} for status, version in VERSIONS]
+    items = read(tree({"a": {}}, rows))
+    assert found(items) == {("1.2.1", text, 1)}
+    reason = "report of which a later or final version is taken"
+    assert [item.reason for item in items if isinstance(item, Reject)] == [reason] * 2
+
+
+def test_a_final_version_without_text_does_not_hide_the_one_with_text(tree):
+    rows = [PAIR | {"status": "preliminary"}, {"accession": "A1", "text": " - ", "status": "final"}]
+    items = read(tree({"a": {}}, rows))
+    assert found(items) == {("1.2.1", "Clear lungs.", 1)}
+    assert aside(items) == {("A1", "empty text", True)}
+
+
+def test_leftovers_are_listed_and_only_images_without_report_count_as_faults(tree):
+    files = {"a": {"AccessionNumber": "A1"}, "b": {"AccessionNumber": "A2"}}
+    items = read(tree(files, [PAIR, {"accession": "A9", "text": "Elsewhere."}]))
+    assert aside(items) == {
+        ("b", "no report goes with the image", False),
+        ("A9", "no image goes with the report", True),
+    }
+
+
+def test_what_is_no_image_is_skipped_by_class(tree):
+    files = {
+        "a": {},
+        "sr": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"},
+        "ko": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.59"},
+        "pr": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.1"},
+        "pdf": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1"},
+    }
+    skipped = aside(read(tree(files, [PAIR])))
+    assert {path for path, _, by_rule in skipped if by_rule} == {"sr", "ko", "pr", "pdf"}
+    assert len({reason for _, reason, _ in skipped}) == 4
+
+
+def test_files_that_are_not_dicom_are_rejected_if_they_claim_to_be(tree):
+    root = tree({"a": {}}, [PAIR])
+    (root / "page.dcm").write_text("<!DOCTYPE html><html>")
+    (root / "readme.txt").write_text("Export of the year")
+    (root / "DICOMDIR").write_text("index")
+    (root / ".hidden").write_text("")
+    assert aside(read(root)) == {
+        ("page.dcm", "not a DICOM file but an HTML page", False),
+        ("readme.txt", "not a DICOM file", True),
+    }
+
+
+def test_a_broken_image_leaves_the_rest_of_its_study(tree):
+    root = tree({"a": {}, "b": {"PatientID": "P1"}}, [PAIR])
+    (root / "b").write_bytes((root / "b").read_bytes()[:-50])
+    items = read(root)
+    assert found(items) == {("1.2.1", "Clear lungs.", 1)}
+    assert [reason for _, reason, _ in aside(items)] == [
+        "broken DICOM image: truncated or damaged pixel data"
+    ]
+
+
+RAW, SHOWN = {"PresentationIntentType": "FOR PROCESSING"}, {"PresentationIntentType": "FOR PRESENTATION"}
+
+
+def test_images_for_processing_are_set_aside_unless_asked_for(tree):
+    root = tree({"a": SHOWN, "b": RAW | {"PatientID": "P1"}}, [PAIR])
+    items = read(root)
+    assert found(items) == {("1.2.1", "Clear lungs.", 1)}
+    assert aside(items) == {("b", "image FOR PROCESSING", True)}
+    assert found(read(root, for_processing=True)) == {("1.2.1", "Clear lungs.", 2)}
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ({}, {"SourceImageSequence": [item(ReferencedSOPInstanceUID="1.1.1")]}),
+        ({"IrradiationEventUID": "1.7"}, {"IrradiationEventUID": "1.7"}),
+    ],
+)
+def test_of_a_processed_and_an_unprocessed_twin_the_processed_one_is_taken(tree, raw, shown):
+    root = tree({"a": RAW | raw, "b": SHOWN | shown | {"PatientID": "P1"}}, [PAIR])
+    items = read(root, for_processing=True)
+    assert found(items) == {("1.2.2", "Clear lungs.", 1)}
+    assert aside(items) == {("a", "unprocessed twin of an image that is taken", True)}
+
+
+def test_two_processed_versions_of_one_exposure_are_both_taken(tree):
+    event = SHOWN | {"IrradiationEventUID": "1.7", "PatientID": "P1"}
+    assert found(read(tree({"a": event, "b": event}, [PAIR]))) == {("1.2.1", "Clear lungs.", 2)}
+
+
+def test_a_repeated_file_is_taken_once(tree):
+    same = {"SOPInstanceUID": "1.1.7", "StudyInstanceUID": "1.2.7", "PatientID": "P"}
+    items = read(tree({"a": same, "copy/a": same}, [PAIR]))
+    assert found(items) == {("1.2.7", "Clear lungs.", 1)}
+    assert aside(items) == {("copy/a", "same SOP instance UID as a file before it", True)}
+
+
+def test_one_report_for_two_patients_is_rejected(tree):
+    items = read(tree({"a": {}, "b": {}}, [PAIR]))
+    reason = "one report for images of several patients"
+    assert aside(items) == {("a", reason, False), ("b", reason, False)}
+
+
+def test_an_image_without_patient_id_is_rejected_unless_studies_are_patients(tree):
+    root = tree({"a": {"PatientID": ""}}, [PAIR])
+    assert aside(read(root)) == {("a", "no patient id", False)}
+    (study,) = read(root, patient_is_study=True)
+    assert study.patient_id == study.study_id == "1.2.1"
+
+
+def test_all_frames_of_an_image_can_be_taken(tree, grey):
+    root = tree({"a": {}}, [PAIR])
+    (root / "a").write_bytes(dicom(np.stack([grey] * 3), StudyInstanceUID="1.2.1"))
+    assert [len(read(root, frames=frames)[0].images) for frames in ("middle", 2, "all")] == [1, 1, 3]
+
+
+def test_headers_are_read_in_processes_of_their_own_and_give_the_same(tree):
+    root = tree({"a": {}, "b": {"PatientID": "P1"}, "c": {"AccessionNumber": "A3"}}, [PAIR])
+    (root / "page.dcm").write_text("<!DOCTYPE html><html>")
+    source = DicomSource(path=root, reports=root.parent / "reports.csv")
+    told, helpers = [], []
+
+    def watch(*what):
+        told.append(what)
+        helpers.append(len(multiprocessing.active_children()))
+
+    assert list(studies(source.scan(2, watch))) == list(studies(source.open()))
+    assert told == [("reading headers", done, 4) for done in range(1, 5)]
+    assert min(helpers) >= 1
+
+
+def test_preparation_reads_headers_in_its_processes_and_says_so(tree, tmp_path):
+    source = DicomSource(path=tree({"a": {}}, [PAIR]), reports=tmp_path / "reports.csv")
+    told = []
+    prepare(source, tmp_path / "corpus", workers=1, on_progress=lambda *what: told.append(what))
+    assert told == [("reading headers", 1, 1), ("preparing dicom", 1, 1)]
+
+
+def test_a_file_that_is_never_read_to_the_end_costs_itself(tree, monkeypatch):
+    root = tree({"a": {}}, [PAIR])
+    os.mkfifo(root / "b")  # nobody writes: whoever opens it waits forever
+    monkeypatch.setattr(isolated, "SECONDS", 3.0)
+    source = DicomSource(path=root, reports=root.parent / "reports.csv")
+    items = list(studies(source.scan(1)))
+    assert found(items) == {("1.2.1", "Clear lungs.", 1)}
+    assert aside(items) == {("b", "not read within 3 seconds", False)}
+
+
+def test_it_is_told_beforehand_how_many_studies_and_rejects_there_will_be(tree):
+    files = {"a": {}, "b": {"PatientID": "P1"}, "c": {"AccessionNumber": "A3"}}
+    root = tree(files | {"sr": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"}}, [PAIR])
+    reading = DicomSource(path=root, reports=root.parent / "reports.csv").open()
+    assert reading.expected == len(list(studies(reading))) == 3
+
+
+def test_the_card_counts_what_was_joined_and_what_was_not(tree, tmp_path):
+    files = {
+        "a": {"ViewPosition": "PA", "BurnedInAnnotation": "YES"},
+        "b": {"AccessionNumber": "A2", "StudyInstanceUID": "1.2.x"},
+        "c": {"AccessionNumber": "A3"},
+        "sr": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"},
+    }
+    reports = [PAIR, {"accession": "A2", "text": "Effusion."}, {"accession": "A9", "text": "Gone."}]
+    source = DicomSource(path=tree(files, reports), reports=tmp_path / "reports.csv")
+    card = prepare(source, tmp_path / "corpus", allow_rejects=True, workers=2)
+    assert card == open_corpus(tmp_path / "corpus").card
+    assert card["join"] == {
+        "by": "accession",
+        "matched_studies": 2,
+        "matched_images": 2,
+        "images_without_report": 1,
+        "reports_without_image": 1,
+        "reports_of_several_keys": 0,
+        "images_without_view": 1,
+        "images_with_burned_in_annotation": 1,
+        "images_with_warnings": 1,
+    }
+    assert card["rejected"] == {"count": 1, "reasons": {"no report goes with the image": 1}}
+    assert card["skipped"]["count"] == 2
+    with (tmp_path / "corpus" / "rejected.csv").open() as file:
+        listed = {row["id"]: row["reason"] for row in csv.DictReader(file)}
+    assert listed[path_id("c")] == "no report goes with the image"
+    assert listed[path_id("A9")] == "no image goes with the report"
+    assert not {"path", "reports"} & card["made_with"].keys()
+
+
+def test_what_is_skipped_by_rule_does_not_stop_the_preparation(tree, tmp_path):
+    raw = {f"r{number}": RAW for number in range(5)}
+    source = DicomSource(path=tree({"a": {}} | raw, [PAIR]), reports=tmp_path / "reports.csv")
+    assert prepare(source, tmp_path / "corpus")["skipped"]["count"] == 5
+
+
+def test_headers_are_read_without_their_pixels(tree, grey, monkeypatch):
+    root = tree({"a": {}}, [PAIR])
+    os.truncate(root / "a", (root / "a").stat().st_size - grey.size)  # nothing but the header is left
+    source = DicomSource(path=root, reports=root.parent / "reports.csv")
+    assert source.open().notes["join"]["matched_images"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reports": None}, "--reports"),
+        ({"frames": 0}, "--frames"),
+        ({"size": 3}, "--size"),
+        ({"text": ()}, "--text"),
+    ],
+)
+def test_options_that_cannot_work_are_call_errors(tree, options, message):
+    root = tree({"a": {}}, [PAIR])
+    with pytest.raises(CallError, match=message):
+        read(root, **options)
+
+
+def test_a_tree_without_an_image_says_what_it_holds(tree, tmp_path):
+    root = tree({"sr": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"}}, [PAIR])
+    with pytest.raises(CallError, match=r"of 1 files 1 are set aside: not an image but a structured report"):
+        read(root)
+
+
+def test_reports_without_a_usable_row_are_an_error(tree):
+    root = tree({"a": {}}, [{"accession": "", "text": "Clear."}, {"accession": "A1", "text": ""}])
+    with pytest.raises(MedistillError, match="no report has both a key and a text"):
+        read(root)

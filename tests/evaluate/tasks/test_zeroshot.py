@@ -1,0 +1,158 @@
+"""Zero-shot figures against scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from medistill.evaluate.statistics.auroc_variance import auroc_interval
+from medistill.evaluate.statistics.calibrate import Calibration
+from medistill.evaluate.statistics.interval import patient_weights
+from medistill.evaluate.tasks.zeroshot import prompt_scores, zero_shot_metrics
+
+FINDINGS = ("alpha", "beta", "only negative", "never stated")
+PATIENTS = [f"{i // 2:03d}" for i in range(100)]
+
+
+@pytest.fixture
+def scored():
+    rng = np.random.default_rng(0)
+    scores = np.round(rng.standard_normal((100, 4)) * 0.3, 1).astype(np.float32)
+    labels = (rng.random((100, 4)) < 0.4).astype(np.float32)
+    labels[rng.random((100, 4)) < 0.1] = np.nan
+    labels[rng.random((100, 4)) < 0.1] = -1
+    labels[:, 2] = np.where(labels[:, 2] == 1, 0, labels[:, 2])
+    labels[:, 3] = np.nan
+    return scores, labels
+
+
+def calibration(findings=4):
+    return Calibration(
+        slope=5.0, bias=np.zeros(findings), threshold=np.full(findings, 0.4), origin="set by the test"
+    )
+
+
+def evaluated(scores, labels, findings=FINDINGS):
+    patients = PATIENTS[: len(scores)]
+    weights = patient_weights(patients, 50, seed=0)
+    given = calibration(len(findings))
+    return zero_shot_metrics(scores, labels, findings, patients, weights, calibration=given)
+
+
+def columns(scores, labels):
+    """(probability, score, label) of the labeled cases of the two findings with both classes."""
+    for f in (0, 1):
+        cases = np.isin(labels[:, f], (0, 1))
+        yield calibration().probability(scores)[cases, f], scores[cases, f], labels[cases, f]
+
+
+def test_macro_figures_equal_scikit_learns_mean_over_defined_findings(scored):
+    found = evaluated(*scored)
+    parts = list(columns(*scored))
+    expected = {
+        "auroc_macro": np.mean([metrics.roc_auc_score(y, s) for _, s, y in parts]),
+        "ap_macro": np.mean([metrics.average_precision_score(y, s) for _, s, y in parts]),
+        "accuracy": np.mean([metrics.accuracy_score(y, p >= 0.4) for p, _, y in parts]),
+        "f1_macro": np.mean([metrics.f1_score(y, p >= 0.4) for p, _, y in parts]),
+        "brier": metrics.brier_score_loss(*(np.concatenate([part[i] for part in parts]) for i in (2, 0))),
+    }
+    assert {name: found[name]["value"] for name in expected} == pytest.approx(expected)
+    assert found["auroc_macro"]["n_findings"] == 2
+
+
+def test_calibration_error_equals_a_loop_over_bins(scored):
+    probability, present = (np.concatenate([part[i] for part in columns(*scored)]) for i in (0, 2))
+    place = np.minimum((probability * 15).astype(int), 14)
+    gaps = [
+        (place == b).mean() * abs(probability[place == b].mean() - present[place == b].mean())
+        for b in range(15)
+        if (place == b).any()
+    ]
+    assert evaluated(*scored)["ece"]["value"] == pytest.approx(sum(gaps))
+
+
+def test_every_resample_equals_scikit_learns_figures_of_the_cases_drawn(scored):
+    """Each case repeated as often as its patient was drawn; ECE by a loop over bins."""
+    scores, labels = scored
+    found = evaluated(scores, labels)
+    weights = patient_weights(PATIENTS, 50, seed=0).astype(int)
+    for resample in (1, 7, 50):
+        drawn = np.repeat(np.arange(100), weights[:, resample])
+        parts = list(columns(scores[drawn], labels[drawn]))
+        probability, present = (np.concatenate([p[i] for p in parts]).astype(float) for i in (0, 2))
+        place = np.minimum((probability * 15).astype(int), 14)
+        inside = [place == b for b in np.unique(place)]
+        expected = {
+            "auroc/alpha": metrics.roc_auc_score(parts[0][2], parts[0][1]),
+            "auroc_macro": np.mean([metrics.roc_auc_score(y, s) for _, s, y in parts]),
+            "ap_macro": np.mean([metrics.average_precision_score(y, s) for _, s, y in parts]),
+            "accuracy": np.mean([metrics.accuracy_score(y, p >= 0.4) for p, _, y in parts]),
+            "f1_macro": np.mean([metrics.f1_score(y, p >= 0.4) for p, _, y in parts]),
+            "brier": np.mean((probability - present) ** 2),
+            "ece": sum(b.mean() * abs(probability[b].mean() - present[b].mean()) for b in inside),
+        }
+        spreads = {name: found[name].spread[resample - 1] for name in expected}
+        assert spreads == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_interval_of_an_auroc_is_named(scored):
+    found = evaluated(*scored)
+    named = {name for name, entry in found.items() if entry.get("interval") == "log_odds"}
+    assert named == {"auroc/alpha", "auroc/beta", "auroc_macro"}
+
+
+def test_the_bootstrap_of_a_finding_agrees_with_its_analytic_interval():
+    rng = np.random.default_rng(6)
+    patients = [f"{i // 2:04d}" for i in range(2000)]
+    labels = (rng.random((2000, 1)) < 0.3).astype(np.float32)
+    scores = (
+        labels + rng.standard_normal((2000, 1)) + np.repeat(rng.standard_normal((1000, 1)), 2, 0)
+    ).astype(np.float32)
+    weights = patient_weights(patients, 1000, seed=0)
+    entry = zero_shot_metrics(scores, labels, ("a",), patients, weights, calibration=calibration(1))[
+        "auroc/a"
+    ]
+    analytic = auroc_interval(scores[:, 0], labels[:, 0] == 1, patients)
+    assert entry["value"] == pytest.approx(analytic["value"])
+    assert (entry["low"], entry["high"]) == pytest.approx((analytic["low"], analytic["high"]), abs=0.003)
+
+
+def test_a_finding_that_lacks_a_class_is_not_defined_and_says_so(scored):
+    found = evaluated(*scored)
+    assert found["auroc/only negative"]["value"] is None
+    assert "0 positive" in found["auroc/only negative"]["reason"]
+    assert found["auroc/never stated"]["n_images"] == 0
+
+
+def test_uncertain_and_unstated_labels_do_not_count(scored):
+    scores, labels = scored
+    moved = np.where(np.isin(labels, (0, 1)), scores, 9.0).astype(np.float32)
+    assert evaluated(moved, labels) == evaluated(scores, labels)
+
+
+def test_one_case_gives_no_figure_and_no_crash():
+    found = evaluated(np.ones((1, 4), np.float32), np.ones((1, 4), np.float32))
+    assert all(entry["value"] is None and entry["reason"] for entry in found.values())
+
+
+def test_perfect_scores_give_one_and_random_scores_one_half():
+    rng = np.random.default_rng(4)
+    labels = (rng.random((100, 2)) < 0.5).astype(np.float32)
+    names = ("alpha", "beta")
+    perfect = evaluated(labels, labels, names)["auroc_macro"]
+    blind = evaluated(rng.standard_normal((100, 2)).astype(np.float32), labels, names)["auroc_macro"]
+    assert (perfect["value"], perfect["low"], perfect["high"]) == (1, 1, 1)
+    assert blind["low"] < 0.5 < blind["high"]
+
+
+def test_one_hot_classes_are_scored_one_against_the_rest():
+    classes = np.arange(90) % 3
+    labels = np.eye(3, dtype=np.float32)[classes]
+    scores = (labels + np.random.default_rng(5).standard_normal((90, 3))).astype(np.float32)
+    found = evaluated(scores, labels, ("a", "b", "c"))
+    expected = np.mean([metrics.roc_auc_score(classes == c, scores[:, c]) for c in range(3)])
+    assert found["auroc_macro"]["value"] == pytest.approx(expected)
+
+
+def test_a_score_is_the_difference_of_two_cosines():
+    image, positive, negative = (np.eye(3, dtype=np.float32)[[i]] for i in range(3))
+    np.testing.assert_allclose(prompt_scores(image + 2 * positive, positive, negative), [[2]])
