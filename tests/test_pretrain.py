@@ -21,7 +21,7 @@ from medistill.engine.track import best_validation, read_track
 from medistill.errors import CallError, MedistillError
 from medistill.pretrain import make_validate, pretrain
 from medistill.recipe import Encoder, read_config, to_config
-from medistill.system.locks import claimed
+from medistill.system.locks import locked
 from tests.conftest import tiny_model, tiny_recipe, write_noise_corpus
 
 ROOT = Path(__file__).parents[1]
@@ -178,8 +178,9 @@ def test_a_run_without_a_checkpoint_takes_the_corrected_recipe(tiny_corpus, tmp_
 
 def test_two_processes_cannot_train_in_one_folder(tiny_corpus, tmp_path):
     run = tmp_path / "run"
-    with claimed(run), pytest.raises(CallError, match="another process"), claimed(run):
-        pass
+    run.mkdir()
+    with locked(run), pytest.raises(CallError, match="another process"):
+        pretrain(tiny_recipe(), tiny_corpus, run, watch=silent)
 
 
 def test_the_metrics_of_a_resumed_run_survive_a_lost_file(tiny_corpus, tmp_path):

@@ -26,7 +26,7 @@ from medistill.compare.cell import (
 )
 from medistill.compare.worker import Meter, run_cell
 from medistill.data.corpus import Corpus
-from medistill.system.locks import waited_for
+from medistill.system.locks import locked
 from tests.conftest import tiny_recipe
 
 
@@ -106,11 +106,11 @@ def test_a_cell_waits_for_the_process_that_still_works_on_it(tmp_path):
     entered = threading.Event()
 
     def second() -> None:
-        with waited_for(tmp_path):
+        with locked(tmp_path):
             entered.set()
 
     thread = threading.Thread(target=second)
-    with waited_for(tmp_path):
+    with locked(tmp_path):
         thread.start()
         assert not entered.wait(0.2)
     thread.join(10)
