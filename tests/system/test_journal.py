@@ -26,8 +26,8 @@ def test_what_was_appended_is_left_with_the_length_it_had(journal):
 @pytest.mark.parametrize("line", [b"", b'{"rows": 3', b'{"rows": 3}'])
 def test_what_a_kill_cut_is_taken_off_both_files(journal, torn, line):
     whole = journal.path.read_bytes()
-    journal.grown.open("ab").write(torn)
-    journal.path.open("ab").write(line)
+    journal.grown.write_bytes(journal.grown.read_bytes() + torn)
+    journal.path.write_bytes(whole + line)
     assert len(journal.left()) == 3
     assert journal.grown.read_bytes() == b"header;one;two;"
     assert journal.path.read_bytes() == whole
