@@ -4,6 +4,9 @@ BIN := $(VENV)/bin
 OPEN_CLIP := .venv-open-clip
 PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 TORCH := -c 'from importlib.metadata import version; print(version("torch"))'
+# Two processes of tests, which share the files out between them: as many as CI has cores. What they start
+# keeps to one thread each: more would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 EXTRA := -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["open_clip"])'
 
 .PHONY: demo test check check-open-clip lint clean
@@ -12,10 +15,10 @@ demo: $(VENV)/.installed
 	$(BIN)/medistill quickstart --out quickstart
 
 test: lint
-	$(BIN)/pytest
+	$(PYTEST)
 
 check: $(VENV)/.installed-dev
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 check-open-clip: $(OPEN_CLIP)/.installed
 	$(OPEN_CLIP)/bin/python -m pytest -p tests.open_clip.operators tests/open_clip

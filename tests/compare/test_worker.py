@@ -140,7 +140,7 @@ def process(folder: Path, data: Path) -> subprocess.Popen:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
-def wait_until(happened, seconds: float = 60) -> None:
+def wait_until(happened, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen"
@@ -149,7 +149,7 @@ def wait_until(happened, seconds: float = 60) -> None:
 
 def ended(child: subprocess.Popen) -> tuple[int, str]:
     """Exit status and what was written to standard error."""
-    _, error = child.communicate(timeout=120)
+    _, error = child.communicate(timeout=600)
     return child.returncode, error
 
 
