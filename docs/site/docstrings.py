@@ -1,0 +1,30 @@
+"""How the reference shows our docstrings: aligned notes on arguments as lists, formulas as they are."""
+
+import re
+from typing import Any
+
+import griffe
+
+NOTE = re.compile(r"(?P<names>[\w*]+(?:, [\w*]+)*) {2,}(?P<said>\S.*)")
+"""A line such as `keys      teacher embeddings of the other modality`."""
+
+
+class Notes(griffe.Extension):
+    """Rewrites a paragraph of such lines, and of indented lines that go on with one, as a Markdown list."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        if obj.docstring:
+            paragraphs = obj.docstring.value.split("\n\n")
+            obj.docstring.value = "\n\n".join(map(as_list, paragraphs))
+
+
+def as_list(paragraph: str) -> str:
+    """The paragraph as a list if it is one of notes, else unchanged."""
+    lines = paragraph.splitlines()
+    notes = [NOTE.fullmatch(line) for line in lines]
+    if not notes or not notes[0] or not all(note or line.startswith("  ") for note, line in zip(notes, lines, strict=True)):
+        return paragraph
+    return "\n".join(
+        f"- **{note['names']}**: {note['said']}" if note else f"    {line.strip()}"
+        for note, line in zip(notes, lines, strict=True)
+    )
