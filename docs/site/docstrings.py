@@ -1,4 +1,4 @@
-"""How the reference shows our docstrings: aligned notes on arguments as lists, formulas as they are."""
+"""How the reference shows our docstrings: aligned notes on arguments become lists."""
 
 import re
 from typing import Any
@@ -20,11 +20,12 @@ class Notes(griffe.Extension):
 
 def as_list(paragraph: str) -> str:
     """The paragraph as a list if it is one of notes, else unchanged."""
-    lines = paragraph.splitlines()
-    notes = [NOTE.fullmatch(line) for line in lines]
-    if not notes or not notes[0] or not all(note or line.startswith("  ") for note, line in zip(notes, lines, strict=True)):
-        return paragraph
-    return "\n".join(
-        f"- **{note['names']}**: {note['said']}" if note else f"    {line.strip()}"
-        for note, line in zip(notes, lines, strict=True)
-    )
+    lines: list[str] = []
+    for line in paragraph.splitlines():
+        if note := NOTE.fullmatch(line):
+            lines.append(f"- **{note['names']}**: {note['said']}")
+        elif lines and line.startswith("  "):
+            lines.append(f"    {line.strip()}")
+        else:
+            return paragraph
+    return "\n".join(lines)

@@ -10,7 +10,10 @@ from mkdocs.structure.pages import Page
 
 ROOT_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 """README.md is the first page; links of these into docs/ are checked as those of any page."""
-FOREIGN = re.compile(r"""<(?:script|img|iframe|source)\b[^>]*\ssrc=["']?(?:https?:)?//|<link\b[^>]*\shref=["']?(?:https?:)?//""")
+FOREIGN = re.compile(
+    r"""<(?:script|img|iframe|source)\b[^>]*\ssrc=["']?(?:https?:)?//"""
+    r"""|<link\b(?![^>]*\srel=["']?canonical)[^>]*\shref=["']?(?:https?:)?//"""
+)
 """What a browser would fetch from another host while it shows a page."""
 
 
