@@ -19,13 +19,15 @@ class Notes(griffe.Extension):
 
 
 def as_list(paragraph: str) -> str:
-    """The paragraph as a list if it is one of notes, else unchanged."""
+    """The paragraph as a list if it begins with a note, else unchanged."""
     lines: list[str] = []
     for line in paragraph.splitlines():
         if note := NOTE.fullmatch(line):
             lines.append(f"- **{note['names']}**: {note['said']}")
         elif lines and line.startswith("  "):
             lines.append(f"    {line.strip()}")
+        elif lines:
+            lines += ["", line]  # what the function raises, under its last note
         else:
             return paragraph
     return "\n".join(lines)
