@@ -389,6 +389,26 @@ def medpix(root: Path) -> None:
         write_lines(root / "splitted_dataset" / f"descriptions_{split}.jsonl", lines)
 
 
+def towers(root: Path) -> None:
+    """A ViT and a BERT to start from, as transformers saves them, with random weights and a few words."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, ViTConfig, ViTModel
+
+    torch.manual_seed(0)
+    layer = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ViTModel(ViTConfig(**layer, image_size=64, patch_size=16, num_channels=1)).save_pretrained(root / "vit")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"there is no left right small large heart lung effusion".split()]
+    BertModel(BertConfig(**layer, vocab_size=len(words))).save_pretrained(root / "bert")
+    tokenizer = Tokenizer(models.WordPiece({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    saved = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=96, **names)
+    saved.save_pretrained(root / "bert")
+
+
 SETS: dict[str, Callable[[Path], None]] = {
     "folder": folder,
     "csv": table,
@@ -411,6 +431,7 @@ SETS: dict[str, Callable[[Path], None]] = {
 def write_all(root: Path) -> None:
     for name, write in SETS.items():
         write(root / name)
+    towers(root / "towers")
 
 
 if __name__ == "__main__":
