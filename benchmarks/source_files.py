@@ -187,7 +187,7 @@ def dicom(root: Path) -> None:
                 "PhotometricInterpretation": f"MONOCHROME{1 + number % 2}",
             }
             if number % 4 == 0:
-                values |= {"WindowCenter": 2000, "WindowWidth": 3000}
+                values |= {"WindowCenter": 2000, "WindowWidth": 3000, "WindowCenterWidthExplanation": "LUNG"}
             write_dicom(
                 root / "files" / str(number % 7) / f"{number}_{image}", noise(number) * 16.0, **values
             )
@@ -398,7 +398,13 @@ def towers(root: Path) -> None:
     torch.manual_seed(0)
     layer = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
     ViTModel(ViTConfig(**layer, image_size=64, patch_size=16, num_channels=1)).save_pretrained(root / "vit")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"there is no left right small large heart lung effusion".split()]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        *"there is no left right small large heart lung effusion".split(),
+    ]
     BertModel(BertConfig(**layer, vocab_size=len(words))).save_pretrained(root / "bert")
     tokenizer = Tokenizer(models.WordPiece({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
