@@ -403,7 +403,7 @@ def towers(root: Path) -> None:
         "[UNK]",
         "[CLS]",
         "[SEP]",
-        *"there is no left right small large heart lung effusion".split(),
+        *["there", "is", "no", "left", "right", "small", "large", "heart", "lung", "effusion"],
     ]
     BertModel(BertConfig(**layer, vocab_size=len(words))).save_pretrained(root / "bert")
     tokenizer = Tokenizer(models.WordPiece({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
