@@ -1,6 +1,6 @@
 """Whether two versions of the code make the same of the same: figures, files, pages, help and messages.
 
-    python benchmarks/unchanged.py make BEFORE --source TREE        all that is compared, made by the code in TREE
+    python benchmarks/unchanged.py make BEFORE --source TREE        all that is compared, made by the code of TREE
     python benchmarks/unchanged.py make AFTER --source OTHER_TREE
     python benchmarks/unchanged.py compare BEFORE AFTER             each file: same or different; 1 if any is
 
