@@ -1,8 +1,8 @@
 """Whether two versions of the code make the same of the same: figures, files, pages, help and messages.
 
-    python benchmarks/unchanged.py make BEFORE --source TREE        all that is compared, made by the code of TREE
+    python benchmarks/unchanged.py make BEFORE --source TREE       all that is compared, by the code of TREE
     python benchmarks/unchanged.py make AFTER --source OTHER_TREE
-    python benchmarks/unchanged.py compare BEFORE AFTER             each file: same or different; 1 if any is
+    python benchmarks/unchanged.py compare BEFORE AFTER            each file: same or different; 1 if any is
 
 TREE is a checkout of the project; its `src` is put before what is installed, and asked through the command
 line alone, so that modules may have moved. All is made in one folder of the machine and moved away at the
@@ -278,18 +278,21 @@ def measured(name: Path, data: bytes) -> bytes:
 def compare(before: Path, after: Path) -> int:
     """Print each file; returns how many are not the same."""
     names = {path.relative_to(root) for root in (before, after) for path in root.rglob("*") if path.is_file()}
-    different = 0
-    for name in sorted(names):
-        files = [root / name for root in (before, after)]
-        if missing := [str(file) for file in files if not file.is_file()]:
-            verdict = f"missing    {missing[0]}"
-        else:
-            one, other = (measured(name, file.read_bytes()) for file in files)
-            verdict = f"{'same      ' if one == other else 'different '} {name}"
-        print(verdict)
-        different += not verdict.startswith("same")
-    print(f"{len(names)} files, {different} of them different or missing")
+    verdicts = {name: compared(name, before / name, after / name) for name in sorted(names)}
+    for name, verdict in verdicts.items():
+        print(f"{verdict:<10} {name}")
+    different = sum(verdict != "same" for verdict in verdicts.values())
+    print(f"{len(names)} files, {different} of them not the same")
     return different
+
+
+def compared(name: Path, before: Path, after: Path) -> str:
+    """`same`, `different`, or that the file is only on one side."""
+    if not (before.is_file() and after.is_file()):
+        return "only after" if after.is_file() else "gone"
+    return (
+        "same" if measured(name, before.read_bytes()) == measured(name, after.read_bytes()) else "different"
+    )
 
 
 def main() -> None:
