@@ -171,7 +171,7 @@ def called(tree: Path, call: str, folder: Path) -> str:
 
 
 def kill_on_the_way(case: Case, tree: Path, folder: Path) -> None:
-    """SIGKILL for the call and all it started, once enough is saved; a call that ends too soon is run anew."""
+    """SIGKILL for the call and all it started, once enough is saved; again if it ends too soon."""
     shutil.copytree(folder, fresh := folder.with_suffix(".fresh"))
     command = [sys.executable, "-m", "medistill", *shlex.split(case.call)]
     for _ in range(ATTEMPTS):
