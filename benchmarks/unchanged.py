@@ -1,4 +1,4 @@
-"""Whether two versions of the code make the same of the same: figures, files, pages, help and messages.
+"""Whether two versions of the code make the same of the same: figures, files, pages, help, answers.
 
     python benchmarks/unchanged.py make BEFORE --source TREE       all that is compared, by the code of TREE
     python benchmarks/unchanged.py make AFTER --source OTHER_TREE
@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+from served import write_answers
 from source_files import write_all
 
 PLACE = Path(tempfile.gettempdir()) / "medistill-unchanged"
@@ -165,6 +166,7 @@ def make(out: Path, tree: Path) -> int:
             if name == "check-planted":
                 plant_leaks(Path("corpora/phantom"), Path("corpora/planted"))
             odd += call_and_note(tree, name, shlex.split(call)) != int(status)
+        write_answers(environment(tree), Path("served"))
     return odd
 
 
@@ -180,7 +182,8 @@ def workplace(out: Path, start: Path | None = None) -> Generator[None]:
     home, out = Path.cwd(), out.absolute()
     with PLACE.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.rmtree(PLACE, ignore_errors=True)
+        if PLACE.exists():  # what a killed call left
+            PLACE.unlink() if PLACE.is_symlink() else shutil.rmtree(PLACE)
         if start:
             shutil.copytree(start, PLACE, symlinks=True)
         else:
@@ -192,6 +195,18 @@ def workplace(out: Path, start: Path | None = None) -> Generator[None]:
             os.chdir(home)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(PLACE, out)
+
+
+@contextmanager
+def in_place(made: Path) -> Generator[Path]:
+    """A folder that `make` made, back at the place that its files name."""
+    with PLACE.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        PLACE.symlink_to(made.absolute())
+        try:
+            yield PLACE
+        finally:
+            PLACE.unlink()
 
 
 def environment(tree: Path) -> dict[str, str]:
