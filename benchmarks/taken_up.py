@@ -6,7 +6,9 @@
 The second prints for each call whether it went on (and not anew) and ended in the same as the whole one by
 TREE; the exit status is 1 if one did not. That it went on is seen by a mark: a few bytes are changed in what
 the killed call had saved, and come out in the result at that place alone. Where a mark would be refused, it
-is seen by figures of the killed call that no other run could repeat: times measured.
+is seen by figures of the killed call that no other run could repeat: times measured. Each whole call is also
+given again on what it made: that is to stay as it is, to the byte. All calls read a corpus, a model and
+tables that TREE made.
 """
 
 import argparse
@@ -27,7 +29,7 @@ import numpy as np
 from source_files import chexpert, write_picture, write_table
 from unchanged import PLACE, compared, environment, workplace
 
-WHOLE, STOPPED = Path("whole"), Path("stopped")
+WHOLE, STOPPED, AGAIN = Path("whole"), Path("stopped"), Path("again")
 TABLE = "data-00000-of-00001.arrow"
 HASH, DIM = 32, 128
 """Bytes of a key and numbers of a vector in what `embed` remembers."""
@@ -48,8 +50,8 @@ class Case:
     call: str
     first: str = ""
     """A call that comes before it."""
-    grows: str
-    """A file that shows how far the call is."""
+    grows: str = ""
+    """A file that shows how far the call is; the call is not killed where there is none."""
     enough: Callable[[bytes], bool] = bool
     """Whether that file holds enough for the kill."""
     saved: str = ""
@@ -113,6 +115,9 @@ CASES = (
         call=f"index {PLACE}/table.arrow --out index",
         grows="index/part-000002/vectors.f32",
     ),
+    Case(name="search", call=f"search {PLACE}/index --text 'left effusion' --label edema --json"),
+    Case(name="evaluate", call=f"evaluate {PLACE}/run --data {PLACE}/corpus --out evaluation"),
+    Case(name="card", call=f"card {PLACE}/run --data {PLACE}/corpus --out card.md"),
     Case(
         name="label",
         call=f"label {PLACE}/run --data {PLACE}/corpus --findings edema --out labels.csv",
@@ -143,7 +148,8 @@ def begin(out: Path, tree: Path) -> None:
                 called(tree, case.first, whole)
             shutil.copytree(whole, stopped)
             called(tree, case.call, whole)
-            kill_on_the_way(case, tree, stopped)
+            if case.grows:
+                kill_on_the_way(case, tree, stopped)
 
 
 def write_files(tree: Path) -> None:
@@ -157,17 +163,19 @@ def write_files(tree: Path) -> None:
     called(tree, f"train quickstart --data corpus {TINY} --out run", PLACE)
     for data, table in (("corpus", "table.arrow"), ("others", "other.arrow")):
         called(tree, f"embed run --data {data} --out {table}", PLACE)
+    called(tree, "index table.arrow --out index", PLACE)
 
 
-def called(tree: Path, call: str, folder: Path) -> str:
-    """Run `medistill CALL` in a folder; returns what it said."""
+def called(tree: Path, call: str, folder: Path) -> None:
+    """Run `medistill CALL` in a folder; what it prints is kept there."""
     command = [sys.executable, "-m", "medistill", *shlex.split(call)]
     done = subprocess.run(
         command, cwd=folder, env=environment(tree), capture_output=True, text=True, check=False
     )
     if done.returncode:
         sys.exit(f"medistill {call} ended with status {done.returncode}: {done.stderr}")
-    return done.stderr
+    if done.stdout:
+        (folder / "printed.json").write_text(done.stdout)
 
 
 def kill_on_the_way(case: Case, tree: Path, folder: Path) -> None:
@@ -208,14 +216,14 @@ def kill_all_in(folder: Path) -> None:
 def take_up(begun: Path, out: Path, tree: Path) -> int:
     """The killed calls once more, on a copy; returns how many did not go on, or ended in something else."""
     with workplace(out, begun.absolute()):
-        verdicts = {case.name: taken_up(case, tree) for case in CASES}
+        verdicts = {case.name: again(case, tree) + taken_up(case, tree) for case in CASES}
     for name, faults in verdicts.items():
         print(f"{name:<20}{'; '.join(faults) or 'went on and ended in the same'}")
     return sum(map(bool, verdicts.values()))
 
 
 def taken_up(case: Case, tree: Path) -> list[str]:
-    """What is wrong with how the call went on."""
+    """What is wrong with how the killed call went on."""
     whole, stopped = WHOLE / case.name, STOPPED / case.name
     saved = content(stopped, case.saved) if case.saved else b""
     if case.mark:
@@ -223,14 +231,24 @@ def taken_up(case: Case, tree: Path) -> list[str]:
         for path in (next(stopped.glob(case.saved)), whole / case.result):
             path.write_bytes(path.read_bytes().replace(old, new, 1))
     called(tree, case.call, stopped)
-    faults = []
+    faults = different(whole, stopped)
     if case.saved and not case.mark and not content(stopped, case.saved).startswith(first_window(saved)):
         faults.append("began anew")
-    names = {
-        path.relative_to(root) for root in (whole, stopped) for path in root.rglob("*") if path.is_file()
-    }
-    verdicts = {name: compared(name, whole / name, stopped / name) for name in names if name.name != LOG}
-    return faults + [f"{verdict}: {name}" for name, verdict in sorted(verdicts.items()) if verdict != "same"]
+    return faults
+
+
+def again(case: Case, tree: Path) -> list[str]:
+    """What is wrong after the same call on what it had made."""
+    shutil.copytree(WHOLE / case.name, AGAIN / case.name)
+    called(tree, case.call, AGAIN / case.name)
+    return [f"{fault} when called again" for fault in different(WHOLE / case.name, AGAIN / case.name)]
+
+
+def different(one: Path, other: Path) -> list[str]:
+    """The files that are not the same in two folders."""
+    names = {path.relative_to(root) for root in (one, other) for path in root.rglob("*") if path.is_file()}
+    verdicts = {name: compared(name, one / name, other / name) for name in names if name.name != LOG}
+    return [f"{verdict}: {name}" for name, verdict in sorted(verdicts.items()) if verdict != "same"]
 
 
 def first_window(data: bytes) -> bytes:
