@@ -59,6 +59,8 @@ class Case:
     mark: tuple[bytes, bytes] | Callable[[bytes], tuple[bytes, bytes]] | None = None
     """What to replace there, and by what; it comes out in `result`, and nowhere else."""
     result: str = ""
+    settled: bool = True
+    """Whether the call finds what it has made before, and leaves it as it is."""
 
 
 def lines(count: int) -> Callable[[bytes], bool]:
@@ -114,6 +116,7 @@ CASES = (
         first=f"index {PLACE}/other.arrow --out index",
         call=f"index {PLACE}/table.arrow --out index",
         grows="index/part-000002/vectors.f32",
+        settled=False,
     ),
     Case(name="search", call=f"search {PLACE}/index --text 'left effusion' --label edema --json"),
     Case(name="evaluate", call=f"evaluate {PLACE}/run --data {PLACE}/corpus --out evaluation"),
@@ -239,16 +242,25 @@ def taken_up(case: Case, tree: Path) -> list[str]:
 
 def again(case: Case, tree: Path) -> list[str]:
     """What is wrong after the same call on what it had made."""
-    shutil.copytree(WHOLE / case.name, AGAIN / case.name)
-    called(tree, case.call, AGAIN / case.name)
-    return [f"{fault} when called again" for fault in different(WHOLE / case.name, AGAIN / case.name)]
+    if not case.settled:
+        return []
+    shutil.copytree(whole := WHOLE / case.name, after := AGAIN / case.name)
+    called(tree, case.call, after)
+    changed = [name for name in files_in(whole, after) if content(whole, name) != content(after, name)]
+    return [f"another {name} when called again" for name in changed]
 
 
 def different(one: Path, other: Path) -> list[str]:
-    """The files that are not the same in two folders."""
-    names = {path.relative_to(root) for root in (one, other) for path in root.rglob("*") if path.is_file()}
-    verdicts = {name: compared(name, one / name, other / name) for name in names if name.name != LOG}
-    return [f"{verdict}: {name}" for name, verdict in sorted(verdicts.items()) if verdict != "same"]
+    """The files that are not the same in two folders, and what is wrong with each."""
+    names = [Path(name) for name in files_in(one, other) if Path(name).name != LOG]
+    verdicts = {name: compared(name, one / name, other / name) for name in names}
+    return [f"{verdict}: {name}" for name, verdict in verdicts.items() if verdict != "same"]
+
+
+def files_in(*folders: Path) -> list[str]:
+    """The names of all files below any of the folders."""
+    found = {str(path.relative_to(root)) for root in folders for path in root.rglob("*") if path.is_file()}
+    return sorted(found)
 
 
 def first_window(data: bytes) -> bytes:
