@@ -108,8 +108,8 @@ CALLS = f"""
                       comparisons/models --json
 0 against-protocol    evaluate quickstart/run --against runs/clip --data corpora/nih14 --protocol nih14
                       --with-cases --out comparisons/protocol
-0 objectives          compare quickstart --data corpora/phantom --objectives clip msd siglip --seeds 2
-                      --trials 2 --budgets samples --out comparisons/objectives --json {TINY}
+0 objectives          compare quickstart --data corpora/phantom --objectives clip msd --seeds 2
+                      --trials 1 --budgets samples --out comparisons/objectives --json {TINY}
 0 embed-phantom       embed quickstart/run --data corpora/phantom --out tables/phantom.arrow --json
 0 embed-csv           embed quickstart/run --data corpora/csv --out tables/csv.arrow
 0 embed-nih14         embed quickstart/run --data corpora/nih14 --out tables/nih14.arrow
