@@ -80,6 +80,12 @@ def tiny_window(model: DualEncoder, pairs: int = 8, seed: int = 0) -> Window:
     return Window(images, tokens, mask, study, text)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a long test first; else as they were."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def fabric() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)

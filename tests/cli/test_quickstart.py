@@ -46,6 +46,7 @@ def test_a_small_quickstart_runs_without_a_network_and_goes_on_where_it_was(no_n
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_quickstart_reaches_the_figures_it_promises(no_network, tmp_path):
     run_quickstart(tmp_path)
     metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
@@ -61,6 +62,7 @@ def test_the_quickstart_reaches_the_figures_it_promises(no_network, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_five_minutes_of_training_reach_more(tmp_path):
     """Twice the studies and five epochs."""
     corpus, run, out = (tmp_path / name for name in ("corpus", "run", "evaluation"))
