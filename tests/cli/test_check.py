@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from medistill.data.corpus import open_corpus
 from medistill.data.image import decode_image
 from tests.cli.test_cli import call, one_line
 from tests.evaluate.pages.test_evaluation import Balanced
+from tests.hostile import EVIL, assert_escaped, hostile
 from tests.planted import as_png, phantom_corpus, plant_leaks, planted
 
 LEAKS = ("patients", "studies", "identical_images", "near_identical_images")
@@ -99,6 +101,19 @@ def test_the_page_is_well_formed_and_needs_nothing_else(leaking, with_cases):
     assert not re.findall(r"https?://|<script|@import|url\(|<iframe", shown)
     for title in CHECKS.values():
         assert title in shown
+
+
+def test_what_comes_from_outside_is_escaped(leaking):
+    checked = check_corpus(open_corpus(leaking))
+    report = as_json(checked)
+    names = ("train", *checked.labels)
+    changed = replace(
+        checked,
+        splits=tuple(split.replace("train", f"train{EVIL}") for split in checked.splits),
+        labels=hostile(checked.labels, names=names),
+    )
+    shown = page(changed, hostile(report, kept=("state",), names=names), with_cases=True)
+    assert_escaped(shown, page(checked, report, with_cases=True))
 
 
 def test_every_check_has_advice():

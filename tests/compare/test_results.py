@@ -18,6 +18,7 @@ from medistill.compare.tuning import settle, trial_cells
 from medistill.compare.verdict import notes
 from tests.compare.conftest import end, entry, tiny_comparison, trained
 from tests.evaluate.pages.test_evaluation import Balanced
+from tests.hostile import assert_escaped, hostile
 
 CARD = {"sha256": "abc", "source": "phantom", "splits": {"test": {"images": 500, "patients": 200}}}
 NAME = "retrieval/i2t_r@10_unique"
@@ -224,11 +225,16 @@ def test_a_failed_objective_is_named_in_page_and_table(tmp_path, capsys):
     assert "failed" in capsys.readouterr().err
 
 
-def test_what_comes_from_outside_is_escaped(tmp_path):
-    results = results_of(tmp_path, tiny_comparison(), {"clip": [0.4, 0.5], "msd": [None, 0.5]})
-    evil = json.loads(json.dumps(results).replace("collapsed", "<script>alert(1)</script>"))
-    evil["corpus"]["source"] = "<script>"
-    assert "<script" not in page(evil)
+@pytest.mark.parametrize("msd", [[None, 0.5], [0.5, 0.5]])
+def test_what_comes_from_outside_is_escaped(tmp_path, msd):
+    results = results_of(tmp_path, tiny_comparison(), {"clip": [0.4, 0.5], "msd": msd})
+    trial = {"failed": None, "recall": 0.5, "lr": 0.1, "scale": 10.0, "warmup": 0.1}
+    results["settings"]["trials"] = 1
+    for label in results["tuning"]:
+        results["tuning"][label] = {"best": 0, "chosen": trial, "trials": [trial]}
+    results["corpus"]["source"] = "a ward"
+    changed = hostile(results, kept=("baseline",), names=("msd", "clip"))
+    assert_escaped(page(changed), page(results))
 
 
 def test_every_figure_of_table_and_page_is_one_of_evaluation(comparison):

@@ -21,6 +21,7 @@ from medistill.system.json_files import canonical_json
 from tests.conftest import tiny_model
 from tests.evaluate.conftest import FINDINGS, FakeCorpus, KnowingModel, fake_rows, unit
 from tests.evaluate.pages.test_evaluation import Balanced
+from tests.hostile import assert_escaped, hostile
 
 RESAMPLES = 40
 SIZES = {"train": 160, "val": 60, "test": 120}
@@ -284,11 +285,8 @@ def test_a_bound_that_rounds_to_zero_keeps_its_sign():
 
 
 def test_what_comes_from_outside_is_escaped(comparison):
-    evil = "<script>alert(1)</script>"
-    comparison["models"]["B"]["name"] = evil
-    comparison["of"]["source"] = evil
-    comparison["of"]["prompts"] = {evil: {"positive": [evil], "negative": [evil]}}
-    assert "<script" not in comparison_page(comparison)
+    changed = hostile(comparison, kept=("baseline", "headlines"), names=("alpha",))
+    assert_escaped(comparison_page(changed), comparison_page(comparison))
 
 
 def test_a_models_name_on_a_page_says_nothing_of_its_folder(tmp_path):

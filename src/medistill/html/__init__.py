@@ -1,1 +1,1 @@
-"""What every page is made of: markup, style, charts, pictures, a figure in words."""
+"""What every page is made of: templates, style, charts, pictures, a figure in words."""

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from medistill.html.markup import Html, joined, tag
-
 NOTHING = "-"
 
 
@@ -13,11 +11,6 @@ def number(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def counts(entry: Mapping[str, Any]) -> Html:
-    cells = (f"{entry[n]:,}" for n in ("n_images", "n_patients"))
-    return joined([tag("td", cell, class_="number quiet wide") for cell in cells])
 
 
 def in_words(entry: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Every named protocol on a tiny data set of its own layout: perfect, blind, repeated, shuffled."""
 
 from collections.abc import Callable
-from html import escape, unescape
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,11 @@ from medistill.evaluate.protocols.evaluation import evaluate_protocols, protocol
 from medistill.evaluate.protocols.named import PROTOCOLS
 from medistill.evaluate.protocols.protocol import Protocol
 from medistill.evaluate.run import write_protocols
+from medistill.evaluate.tasks.examples import Example, Shown
 from medistill.system.json_files import canonical_json
 from tests.evaluate.protocols.published_trees import MARK, prepared
 from tests.evaluate.protocols.told_models import Blind, Noisy, Perfect, key_of
+from tests.hostile import EVIL, assert_escaped, hostile
 from tests.planted import Row, planted
 
 NAMES = tuple(PROTOCOLS)
@@ -185,6 +187,16 @@ def test_pages_without_two_ways_for_the_same_cases_explain_no_difference(noisy):
     assert "Why figures of the same images differ" not in protocol_page(metrics, one)
 
 
+def test_what_comes_from_outside_is_escaped(noisy):
+    metrics, account = noisy
+    kept = ("task", "pooling", "unit", "headline")
+    example = Example(np.zeros((4, 4), np.uint8), (EVIL,) * 3, EVIL, 9)
+    shown = {split: Shown(examples=(example,), texts=3) for split in ("test", EVIL)}
+    changed = hostile(account, kept=kept, names=(FIVE[0], "edema"))
+    figures = hostile(metrics, names=(FIVE[0], "edema"))
+    assert_escaped(protocol_page(figures, changed, shown), protocol_page(metrics, account, shown))
+
+
 def test_each_case_of_5x200_is_of_the_class_that_is_present(corpus_for):
     """The other four are not stated: an empty cell of CheXpert."""
     corpus = corpus_for(FIVE[0])
@@ -242,16 +254,16 @@ def test_a_study_is_scored_by_its_frontal_image(corpus_for):
 def test_the_page_holds_traps_published_figures_prompts_and_the_command(name, corpus_for):
     corpus = corpus_for(name)
     metrics, account = evaluate_protocols(Blind(), corpus, [name], resamples=20)
-    shown, protocol = protocol_page(metrics, account), PROTOCOLS[name]
+    shown, protocol = unescape(protocol_page(metrics, account)), PROTOCOLS[name]
     for told in (*protocol.traps, protocol.reproduces, protocol.about):
-        assert escape(told) in shown
+        assert told in shown
     for told in protocol.published:
         assert f"<td>{told.value:.3f}</td>" in shown
         here = metrics[f"protocol:{name}"][told.metric]["value"]
         assert here is None or f"<td>{here:.3f}</td>" in shown
     for sides in account["protocols"][name].get("prompts", {}).values():
         for text in (*sides["positive"], *sides["negative"]):
-            assert f"<li>{escape(text)}</li>" in shown
+            assert f"<li>{text}</li>" in shown
     assert f"medistill evaluate MODEL --data CORPUS --protocol {name} --out DIR" in shown
 
 
@@ -311,7 +323,7 @@ def test_probabilities_and_calls_of_a_protocol_are_on_its_page_and_in_its_accoun
     for name, told in about["calls"].items():
         counts = [told[key] for key in ("true_positive", "false_negative", "false_positive", "true_negative")]
         assert sum(counts) == metrics["protocol:padchest"][f"auroc/{name}"]["n_images"]
-        assert f">{escape(name)}</th>" in shown
+        assert f">{name}</th>" in unescape(shown)
     assert "Calibration curve, after fitting" in shown
     nothing = evaluate_protocols(Blind(), corpus_for("nih14"), ["nih14"], resamples=20)[1]
     assert "calls" not in nothing["protocols"]["nih14"]

@@ -28,13 +28,6 @@ from medistill.system.json_files import canonical_json
 
 REPORT, PAGE = "check.json", "page.html"
 _SEVEREST = ("error", "warning", "note")
-MARKS = {
-    "error": ("✗ error", "bold red"),
-    "warning": ("! warning", "yellow"),
-    "note": ("· note", ""),
-    "clear": ("✓ clear", "green"),
-    "one split": ("- one split", "dim"),
-}
 _LEAKS = ("patients", "studies", "identical_images", "near_identical_images")
 
 

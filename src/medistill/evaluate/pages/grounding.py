@@ -1,6 +1,6 @@
 """The page's grounding: figures by finding, and maps of phrases over images."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -8,80 +8,33 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from medistill.evaluate.evaluation import Evaluation
-from medistill.evaluate.statistics.interval import Entry
 from medistill.evaluate.tasks.grounding import Pointed, pointing
-from medistill.html.markup import Html, section, tag
 from medistill.html.picture import data_url
-from medistill.html.words import in_words
 
 _SIDE = 128
 """Pixels of one panel's longer side: two of them fit the largest picture of a page."""
-_COLUMNS = {
-    "pointing_game": "Pointing game",
-    "pointing_game_center": "Image's middle",
-    "pointing_game_chance": "Chance",
-    "cnr_signed": "Contrast to noise",
-}
+_COLUMNS = ("pointing_game", "pointing_game_center", "pointing_game_chance", "cnr_signed")
 
 
-def grounding_section(evaluation: Evaluation, *, shown: bool) -> Html | None:
-    """A table by finding, and the maps if cases are shown."""
+def grounding(evaluation: Evaluation, *, shown: bool) -> dict[str, Any] | None:
+    """The figures by finding, best first, and the maps if cases are shown."""
     entries = evaluation.metrics.get("grounding")
     if not entries or entries["pointing_game"]["value"] is None:
         return None
-    note = (
-        "Pointing game: the share of marked findings in whose mark the map of the finding's prompts has its "
-        "maximum, against pointing at the middle of every image and at a place drawn at random. Contrast to "
-        "noise has its sign here: below 0 the map is lower where the finding is."
-    )
-    return section(
-        "grounding",
-        "Where the phrases point",
-        tag("p", note, class_="note"),
-        tag("div", _table(entries), class_="card"),
-        _cases(evaluation.pointed) if shown and evaluation.pointed else None,
-    )
-
-
-def _table(entries: Mapping[str, Entry]) -> Html:
-    head = tag(
-        "tr",
-        tag("th", "Finding", scope="col"),
-        [tag("th", name, scope="col", class_="number") for name in _COLUMNS.values()],
-        tag("th", "Marks", scope="col", class_="number wide"),
-    )
     names = [name.partition("/")[2] for name in entries if name.startswith("pointing_game/")]
     names.sort(key=lambda name: (-float(entries[f"pointing_game/{name}"]["value"] or 0), name))
-    rows = [_row(name, {column: entries[f"{column}/{name}"] for column in _COLUMNS}) for name in names]
-    return tag("table", tag("thead", head), tag("tbody", rows))
+    return {
+        "rows": [(name, [entries[f"{column}/{name}"] for column in _COLUMNS]) for name in names],
+        "cases": [_case(case) for case in evaluation.pointed] if shown else [],
+    }
 
 
-def _row(name: str, figures: Mapping[str, Entry]) -> Html:
-    cells: list[Html] = []
-    for entry in figures.values():
-        value, interval = in_words(entry)
-        between = tag("span", tag("br"), interval, class_="quiet")
-        cells.append(tag("td", value, between, class_="number"))
-    marks = f"{figures['pointing_game']['n_marks']:,}"
-    return tag("tr", tag("th", name, scope="row"), cells, tag("td", marks, class_="number quiet wide"))
-
-
-def _cases(pointed: tuple[Pointed, ...]) -> Html:
-    note = (
-        "Drawn at random, of different findings. Left the image, right the map: the brighter, the more the "
-        "place speaks for the phrase. The line is the source's mark, the cross the map's maximum."
-    )
-    cases = [tag("article", _case(number, case), class_="case") for number, case in enumerate(pointed, 1)]
-    return tag("div", tag("p", note, class_="note"), tag("div", cases, class_="cases"))
-
-
-def _case(number: int, case: Pointed) -> list[Html]:
-    inside = pointing(case.heat, case.region) > 0
-    verdict = "✓ inside the mark" if inside else "✗ outside the mark"
-    words = f"Image {number} and its map for {case.finding}; the maximum is {verdict[2:]}"
-    picture = tag("img", src=data_url(panels(case)), alt=words)
-    label = tag("span", f"{case.finding} · {verdict}", class_="rank")
-    return [tag("div", picture, class_="film"), tag("ol", tag("li", label, class_="own" if inside else None))]
+def _case(case: Pointed) -> dict[str, Any]:
+    return {
+        "finding": case.finding,
+        "inside": pointing(case.heat, case.region) > 0,
+        "picture": data_url(panels(case)),
+    }
 
 
 def panels(case: Pointed) -> UInt8[np.ndarray, "h w"]:

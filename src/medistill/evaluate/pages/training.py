@@ -6,23 +6,20 @@ from typing import Any
 from medistill.evaluate.statistics.interval import Entry, Metrics
 from medistill.evaluate.tasks.draws import SHOTS
 from medistill.html.chart import Series, line_chart
-from medistill.html.markup import Html, section, tag
 
 _MOST_POINTS = 240
 
 
-def training_section(metrics: Mapping[str, Metrics], history: Sequence[Mapping[str, Any]]) -> Html | None:
-    """Whatever of the three charts there is something to draw for."""
+def training_charts(
+    metrics: Mapping[str, Metrics], history: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Whatever of the three charts there is something to draw for, each with its name."""
     charts = [
         ("Training loss", _loss_chart(history)),
         ("Recall@10 on validation", _recall_chart(history)),
         ("AUROC by shots", _shots_chart(metrics)),
     ]
-    cards = [tag("div", tag("h3", name), chart, class_="card") for name, chart in charts if chart]
-    if not cards:
-        return None
-    title = "Training and few shots" if history else "Few shots"
-    return section("training", title, tag("div", cards, class_="charts"))
+    return [(name, chart) for name, chart in charts if chart]
 
 
 def _points(history: Sequence[Mapping[str, Any]], *names: str) -> tuple[list[float], list[float]]:
@@ -42,7 +39,7 @@ def _x_name(history: Sequence[Mapping[str, Any]]) -> str:
     return "pairs seen" if any("pairs" in line for line in history) else "optimizer steps"
 
 
-def _loss_chart(history: Sequence[Mapping[str, Any]]) -> Html | None:
+def _loss_chart(history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     xs, ys = _points(history, "loss")
     if len(xs) < 2:
         return None
@@ -63,7 +60,7 @@ def _smooth(ys: Sequence[float]) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def _recall_chart(history: Sequence[Mapping[str, Any]]) -> Html | None:
+def _recall_chart(history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     series: list[Series] = []
     for key, name, style in (
         ("i2t_r@10", "image to report", "first"),
@@ -81,13 +78,13 @@ def _recall_chart(history: Sequence[Mapping[str, Any]]) -> Html | None:
     return line_chart(series, label=label, x_name=_x_name(history), y_domain=domain)
 
 
-def _shots_chart(metrics: Mapping[str, Metrics]) -> Html | None:
-    found = _by_shots(metrics, "auroc_macro")
-    if len(found) < 2:
+def _shots_chart(metrics: Mapping[str, Metrics]) -> dict[str, Any] | None:
+    probes = _by_shots(metrics, "auroc_macro")
+    if len(probes) < 2:
         return None
-    shots = sorted(found)
+    shots = sorted(probes)
     values, lows, highs = (
-        [_number(found[k][part], found[k]) for k in shots] for part in ("value", "low", "high")
+        [_number(probes[k][part], probes[k]) for k in shots] for part in ("value", "low", "high")
     )
     series = [Series(name="linear probe", x=[float(k) for k in shots], y=values, low=lows, high=highs)]
     blended = _by_shots(metrics, "auroc_macro_lpp")
