@@ -15,7 +15,7 @@ from medistill.serve.app.served import Service, service_of
 router = APIRouter()
 Serving = Annotated[Service, Depends(service_of)]
 NOTICE = "Not a medical device: for research and education, not for diagnosis."
-_ASSETS = Path(__file__).with_name("assets")
+_ASSETS = Path(__file__).parents[1] / "assets"
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css"}
 _SUGGESTIONS = 6
 
