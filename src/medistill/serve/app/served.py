@@ -20,7 +20,7 @@ from medistill.serve.app.judging import Judged, Known, judged_plainly
 from medistill.serve.app.lanes import Lanes
 from medistill.serve.app.uploads import KeptImages, Parsed, Upload, is_known, parse
 from medistill.serve.index.case import Case
-from medistill.serve.index.pictures import case_image
+from medistill.serve.index.find import case_image
 from medistill.serve.index.protocol import Index
 from medistill.system.isolated import GaveUp, IsolatedPool, outcome
 
