@@ -71,7 +71,7 @@ def _is_index_of(index: Path, run: Path) -> bool:
 
 def _index_anew(run: Path, corpus: Path, index: Path) -> None:
     from medistill.serve.index.embed import embed
-    from medistill.serve.index.fill import fill
+    from medistill.serve.index.index import fill
 
     shutil.rmtree(index, ignore_errors=True)  # of a quickstart that was made before this one
     table = index.with_suffix(".arrow")

@@ -56,7 +56,7 @@ def index(
         delete: Ids of studies to remove first.
         json: Print what is in the index as JSON on standard output.
     """
-    from medistill.serve.index.fill import fill
+    from medistill.serve.index.index import fill
 
     with stages() as on_progress:
         told = fill(out, table, kind=kind, delete=delete, on_progress=on_progress)

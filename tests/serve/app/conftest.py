@@ -20,8 +20,7 @@ from medistill.serve.app.door.http import http_server
 from medistill.serve.app.door.limits import LIMITS
 from medistill.serve.app.loading import load_served
 from medistill.serve.index.embed import embed
-from medistill.serve.index.fill import fill
-from medistill.serve.index.index import open_index
+from medistill.serve.index.index import fill, open_index
 from tests.serve.conftest import film
 
 TOKEN = "a-token-of-the-tests-0123456789"

@@ -99,6 +99,12 @@ def test_a_case_finds_itself_and_its_picture_is_the_corpus_own(client):
     assert decode_image(picture.content).shape == (32, 32)
 
 
+def test_a_hit_says_neither_patient_nor_study_nor_row(client):
+    hit = ask(client, "/v1/search", text="Pleuraerguss.", k=1)["hits"][0]
+    case = ["case", "score", "view", "sex", "age", "date", "source", "labels", "text", "marks"]
+    assert list(hit) == case
+
+
 def test_image_and_text_are_weighed(client, png):
     of = {"image": uploaded(client, png)["image"]}
     whole, none = (

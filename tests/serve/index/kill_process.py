@@ -7,13 +7,13 @@ import signal
 import sys
 from pathlib import Path
 
-from medistill.serve.index.folder import graph
+from medistill.serve.index.folder import nearest
 from medistill.serve.index.index import open_index
 from medistill.serve.index.table import open_table
 
 GONE = ("s00004", "s00007")
 STEPS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "shutil.rmtree")
-graph._LEAST = 10
+nearest._LEAST = 10
 
 
 def kill_before(step: int, folder: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from medistill.errors import CallError
 from medistill.serve.index.filters import Filters
-from medistill.serve.index.folder import graph
+from medistill.serve.index.folder import nearest
 from medistill.serve.index.folder.index import FolderIndex
 from medistill.serve.index.folder.writing import change
 from medistill.serve.index.index import index_for, open_index
@@ -23,7 +23,7 @@ from tests.serve.index.conftest import DIM, Made, make_table, unit
 
 @pytest.fixture(params=["exact", "usearch"])
 def kind(request, monkeypatch):
-    monkeypatch.setattr(graph, "_LEAST", 10)
+    monkeypatch.setattr(nearest, "_LEAST", 10)
     return request.param
 
 
@@ -180,7 +180,7 @@ def test_readers_follow_what_another_writes(tables, kind, tmp_path):
 @pytest.mark.parametrize("operation", ["add", "delete"])
 @pytest.mark.slow
 def test_whatever_moment_it_is_killed_at_the_index_is_old_or_new(tables, operation, tmp_path, monkeypatch):
-    monkeypatch.setattr(graph, "_LEAST", 10)
+    monkeypatch.setattr(nearest, "_LEAST", 10)
     index_for(tmp_path / "start", tables[0].table.about, "usearch").add(tables[0].table)
     old = tables[0]
     new = together(*tables[::2]) if operation == "add" else together(old, without={"s00004", "s00007"})

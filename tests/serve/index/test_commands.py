@@ -10,8 +10,8 @@ from medistill.data.corpus import Rows, open_corpus
 from medistill.data.image import encode_image
 from medistill.model.saved import load, save_model
 from medistill.serve.index.case import Case, Hit, case_id
+from medistill.serve.index.find import case_image
 from medistill.serve.index.index import open_index
-from medistill.serve.index.pictures import case_image
 from tests.cli.test_cli import call, one_line
 from tests.conftest import tiny_model, write_noise_corpus
 

@@ -199,7 +199,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(home, tmp_path):
 
 
 def test_a_moved_or_changed_corpus_is_said_when_a_picture_is_asked_for(home, tmp_path):
-    from medistill.serve.index.pictures import case_image
+    from medistill.serve.index.find import case_image
 
     shutil.copytree(home / "corpus", tmp_path / "corpus")
     embed(home / "model", tmp_path / "corpus", tmp_path / "table.arrow")

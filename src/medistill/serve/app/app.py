@@ -15,20 +15,12 @@ from medistill.serve.app import forms
 from medistill.serve.app.door.guard import FAULT, Access, Guard
 from medistill.serve.app.door.limits import Limits
 from medistill.serve.app.door.refusal import RefusedError
-from medistill.serve.app.routes import (
-    about as routes_about,
-)
-from medistill.serve.app.routes import (
-    ask as routes_ask,
-)
-from medistill.serve.app.routes import (
-    images as routes_images,
-)
+from medistill.serve.app.routes import about, ask, images
 from medistill.serve.app.served import Served, Service
 
 log = logging.getLogger(__name__)
 _DESCRIPTION = (
-    f"{routes_about.NOTICE} Every path below /v1 but /v1/about takes the token of the server in the header "
+    f"{about.NOTICE} Every path below /v1 but /v1/about takes the token of the server in the header "
     "`Authorization: Bearer TOKEN`, if it asks for one."
 )
 _SWEEP = 30.0  # seconds between looks for images to forget
@@ -76,7 +68,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _fault)
-    for part in (routes_about, routes_images, routes_ask):
+    for part in (about, images, ask):
         app.include_router(part.router)
     return Guard(app, access, limits)
 

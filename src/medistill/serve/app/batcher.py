@@ -46,11 +46,8 @@ class Batcher(Generic[Item, Result]):
         self._waiting.extend(zip(items, coming, strict=True))
         if self._running is None and items:
             self._running = loop.create_task(self._run())
-        found = await asyncio.gather(*coming, return_exceptions=True)
-        for result in found:
-            if isinstance(result, BaseException):
-                raise result
-        return [result for result in found if not isinstance(result, BaseException)]
+        await asyncio.gather(*coming, return_exceptions=True)  # all: asyncio logs an exception nobody took
+        return [future.result() for future in coming]
 
     def close(self) -> None:
         """End the thread once it has done what it is doing."""
@@ -61,9 +58,9 @@ class Batcher(Generic[Item, Result]):
         try:
             while self._waiting:
                 taken = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-                wanted = [pair for pair in taken if not pair[1].done()]  # some clients have gone
-                if wanted:
-                    await self._serve(wanted)
+                waited_for = [pair for pair in taken if not pair[1].done()]  # some clients have gone
+                if waited_for:
+                    await self._serve(waited_for)
         finally:
             self._running = None
 

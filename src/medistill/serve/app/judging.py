@@ -46,9 +46,8 @@ class Known:
 
     def place(self, finding: str) -> int | None:
         """Where a finding stands, whatever its case, blanks and underscores; None if it is not known."""
-        names = [plain_name(name) for name in self.classifier.findings]
-        wanted = plain_name(finding)
-        return names.index(wanted) if wanted in names else None
+        names, name = [plain_name(name) for name in self.classifier.findings], plain_name(finding)
+        return names.index(name) if name in names else None
 
     def judged(self, place: int, image: Float32[np.ndarray, " d"]) -> Judged:
         """The calibrated probability with its interval, or why there is none."""

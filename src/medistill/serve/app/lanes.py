@@ -50,10 +50,10 @@ class Lanes:
         known = {text: self._remembered[text] for text in texts if text in self._remembered}
         missing = [text for text in dict.fromkeys(texts) if text not in known]
         try:
-            found = await self._texts.all(missing)
+            rows = await self._texts.all(missing)
         except FullError:
             raise busy("too many texts are waiting") from None
-        known |= dict(zip(missing, found, strict=True))
+        known |= dict(zip(missing, rows, strict=True))
         for text, row in known.items():
             self._remembered[text] = row
             self._remembered.move_to_end(text)
@@ -90,6 +90,6 @@ class Lanes:
     def _embed_texts(self, texts: list[str]) -> Sequence[Row]:
         return list(self.model.encode_texts(texts))
 
-    def _map(self, asked: list[_Mapped]) -> Sequence[PhraseMap]:
-        phrases = torch.from_numpy(np.stack([direction for _, direction in asked]))
-        return self.model.model.phrase_maps([image for image, _ in asked], phrases)
+    def _map(self, pairs: list[_Mapped]) -> Sequence[PhraseMap]:
+        phrases = torch.from_numpy(np.stack([direction for _, direction in pairs]))
+        return self.model.model.phrase_maps([image for image, _ in pairs], phrases)

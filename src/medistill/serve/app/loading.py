@@ -42,7 +42,7 @@ def load_served(
         sha256=sha256,
         dim=model.dim,
         index=index,
-        there=_index_about(index) if index else None,
+        there=IndexAbout.model_validate({"images": len(index), **vars(index.values)}) if index else None,
         known=known,
         suggestions=tuple(corpus.findings) if corpus and corpus.findings else _SUGGESTIONS,
         examples=_examples(index, corpus) if index and corpus else (),
@@ -67,17 +67,6 @@ def _corpus_of(index: Index) -> Corpus | None:
     return None
 
 
-def _index_about(index: Index) -> IndexAbout:
-    there = index.values
-    return IndexAbout(
-        images=len(index),
-        findings=list(there.findings),
-        views=list(there.views),
-        sexes=list(there.sexes),
-        sources=list(there.sources),
-    )
-
-
 def _known(model: Any, corpus: Corpus, sha256: str | None, on_progress: Progress | None) -> Known | None:
     kept = embeddings_of(corpus.path)  # `medistill embed` has left the validation images there
     embedder = Remembering(model, kept) if kept.is_dir() else UnitEmbedder(model)
@@ -90,10 +79,10 @@ def _examples(index: Index, corpus: Corpus) -> tuple[str, ...]:
     if not index.about.phantoms or "test" not in corpus.splits:
         return ()
     rows = corpus.split("test")
-    wanted: dict[str, int] = {}
+    first: dict[str, int] = {}
     for place, labels in enumerate(rows.labels):
         shown = [corpus.findings[f] for f in (labels == 1).nonzero()[0]]
         for finding in shown or ["none"]:
-            wanted.setdefault(finding, int(rows.indices[place]))
-    names = [case_id(corpus_hash(corpus), row) for row in sorted(set(wanted.values()))]
+            first.setdefault(finding, int(rows.indices[place]))
+    names = [case_id(corpus_hash(corpus), row) for row in sorted(set(first.values()))]
     return tuple(name for name in names if index.case(name))[:EXAMPLES]

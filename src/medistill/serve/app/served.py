@@ -17,11 +17,10 @@ from medistill.serve.app.door.limits import Limits
 from medistill.serve.app.door.refusal import RefusedError, busy
 from medistill.serve.app.forms import IndexAbout, OfCase, OfUpload
 from medistill.serve.app.judging import Judged, Known, judged_plainly
-from medistill.serve.app.kept import KeptImages
 from medistill.serve.app.lanes import Lanes
-from medistill.serve.app.parsing import Parsed, Upload, is_known, parse
+from medistill.serve.app.uploads import KeptImages, Parsed, Upload, is_known, parse
 from medistill.serve.index.case import Case
-from medistill.serve.index.pictures import case_image
+from medistill.serve.index.find import case_image
 from medistill.serve.index.protocol import Index
 from medistill.system.isolated import GaveUp, IsolatedPool, outcome
 
@@ -104,29 +103,34 @@ class Service:
         waiting = asyncio.wrap_future(future)
         await asyncio.wait([waiting])
         waiting.exception()  # `outcome` tells it; asyncio would log one that nobody has asked for
-        found = outcome(future)
-        if isinstance(found, GaveUp):
-            raise RefusedError(422, found.reason)
-        return found
+        image = outcome(future)
+        if isinstance(image, GaveUp):
+            raise RefusedError(422, image.reason)
+        return image
 
     async def picture(self, of: OfUpload | OfCase) -> Picture:
         """The image referred to; RefusedError 404 if it is not there, or no more."""
         if isinstance(of, OfUpload):
-            image = self.kept.get(of.image)
-            if image is None:
-                raise RefusedError(404, "there is no such image, or no more: send it again")
+            image = self.kept_image(of.image)
             return Picture(image.seen, image.grey)
         grey = await self.case_picture(await self.case(of.case))
         size = self.served.lanes.size
         return Picture(grey if size is None else letterbox(grey, size), grey)
 
+    def kept_image(self, name: str) -> Parsed:
+        """An uploaded image; RefusedError 404 if it is not there, or no more."""
+        image = self.kept.get(name)
+        if image is None:
+            raise RefusedError(404, "there is no such image, or no more: send it again")
+        return image
+
     async def case(self, name: str) -> Case:
         """A case of the index; RefusedError 404 if there is none of that id."""
         index = self.index
-        found = await self.in_thread(lambda: index.case(name))
-        if found is None:
+        case = await self.in_thread(lambda: index.case(name))
+        if case is None:
             raise RefusedError(404, "there is no such case")
-        return found
+        return case
 
     async def case_picture(self, case: Case) -> UInt8[np.ndarray, "h w"]:
         """The image of a case, read from its corpus."""

@@ -1,8 +1,9 @@
 """An indexed image, and one that a search found."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 ID_BYTES = 16
 
@@ -56,3 +57,12 @@ def digest_of(name: str) -> bytes | None:
     except ValueError:
         return None
     return digest if len(digest) == ID_BYTES and digest.hex() == name else None
+
+
+def case_of(cells: Mapping[str, Any], name: str, findings: Sequence[str]) -> Case:
+    """From the cells of its row in an index, its id and the findings there, in whose order labels are."""
+    labels, date = cells["labels"], cells["date"]
+    fields: dict[str, Any] = {**cells, "id": name, "date": date and date.isoformat()}
+    fields["labels"] = {finding: labels[finding] for finding in findings if labels.get(finding) is not None}
+    fields |= {column: cells[column] or "" for column in ("text", "source")}
+    return Case(**fields)

@@ -1,18 +1,22 @@
-"""`medistill search`: a query from files and words, and its hits for people and for scripts."""
+"""`medistill search`: a query from files and words, its hits for scripts, and the picture of a case."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
+from medistill.data.corpus import Corpus, Rows, corpus_hash, open_corpus
 from medistill.errors import CallError, MedistillError
 from medistill.model.embedder import UnitEmbedder
-from medistill.serve.index.case import Hit
+from medistill.serve.index.about import Origin
+from medistill.serve.index.case import Case, Hit, case_id
 from medistill.serve.index.filters import Filters
 from medistill.serve.index.index import open_index
+from medistill.serve.index.protocol import Index
 from medistill.serve.index.query import model_of, query_vector
 from medistill.serve.reading import read_images
 from medistill.system.isolated import GaveUp
@@ -64,3 +68,30 @@ def image_vector(embedder: UnitEmbedder, path: Path) -> Float32[np.ndarray, " d"
 def as_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
     """What `--json` prints."""
     return [{"score": round(hit.score, 6), **vars(hit.case), "labels": dict(hit.case.labels)} for hit in hits]
+
+
+def case_image(index: Index, case: Case) -> UInt8[np.ndarray, "h w"]:
+    """8-bit grey, read where the corpus lay when it was embedded; CallError if it moved or changed."""
+    origin = origin_of(index, case)
+    corpus = _opened(origin.path, origin.sha256)
+    return Rows(corpus, np.array([case.row])).image(0)
+
+
+def origin_of(index: Index, case: Case) -> Origin:
+    """The corpus that a case is of."""
+    for origin in index.about.corpora:
+        if case_id(origin.sha256, case.row) == case.id:
+            return origin
+    raise CallError("the case is of no corpus of this index")
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(path: str, sha256: str) -> Corpus:
+    """By its hash too: another corpus may have taken the place, which another index is of."""
+    try:
+        corpus = open_corpus(path)
+    except CallError as error:
+        raise CallError(f"the corpus of this index is not where it was: {error}") from None
+    if corpus_hash(corpus) != sha256:
+        raise CallError(f"the corpus in {path} is not the one that was indexed: embed and index it anew")
+    return corpus

@@ -1,11 +1,14 @@
-"""The one protocol behind which all indexes stand."""
+"""Indexes by their name: opened, made, filled."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from medistill.errors import CallError
 from medistill.serve.index.about import About
 from medistill.serve.index.protocol import Index, Kind
+from medistill.serve.index.table import open_table
+from medistill.system.progress import Progress
 
 
 def open_index(name: str | Path) -> Index:
@@ -27,6 +30,35 @@ def index_for(name: str | Path, about: About, kind: Kind | None = None) -> Index
     from medistill.serve.index.folder.index import folder_for
 
     return folder_for(Path(name), about, kind)
+
+
+def fill(
+    out: str | Path, table: Path | None, *, kind: Kind | None, delete: Sequence[str], on_progress: Progress
+) -> dict[str, Any]:
+    """`medistill index`: delete studies, add a table, make the index first if there is none.
+
+    Returns what is in it then.
+    """
+    if table is None and not delete:
+        raise CallError("nothing to do: give a TABLE to add, or --delete STUDY_ID ...")
+    opened = open_table(table) if table else None
+    index = index_for(out, opened.about, kind) if opened else open_index(out)
+    try:
+        before = len(index)
+        deleted = index.delete(delete) if delete else 0
+        added = index.add(opened, on_progress=on_progress) if opened else 0
+        return {
+            "index": str(out),
+            "images": len(index),
+            "added": added,
+            "deleted": deleted,
+            "replaced": before - deleted + added - len(index),
+            "model_sha256": index.about.model_sha256,
+            "dim": index.about.dim,
+            "findings": list(index.about.findings),
+        }
+    finally:
+        index.close()
 
 
 def is_address(name: str | Path) -> bool:

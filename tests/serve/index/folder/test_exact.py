@@ -5,7 +5,7 @@ import pytest
 
 from medistill.errors import CallError
 from medistill.serve.index.filters import Filters
-from medistill.serve.index.folder.exact import best
+from medistill.serve.index.folder.nearest import best
 from medistill.serve.index.index import index_for, open_index
 from tests.serve.index.brute import assert_equal, brute
 from tests.serve.index.conftest import DIM, about, make_table, unit

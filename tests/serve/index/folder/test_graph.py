@@ -8,8 +8,8 @@ import pytest
 
 from medistill.errors import CallError
 from medistill.serve.index.filters import Filters
-from medistill.serve.index.folder import graph
-from medistill.serve.index.folder.graph import Graph
+from medistill.serve.index.folder import nearest
+from medistill.serve.index.folder.nearest import Graph, Nearest
 from medistill.serve.index.index import index_for, open_index
 from tests.serve.index.brute import assert_equal, brute
 from tests.serve.index.conftest import DIM, about, make_table, unit
@@ -26,7 +26,7 @@ def made(tmp_path_factory):
 def index(made, tmp_path_factory):
     """Of a graph, small as it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graph, "_LEAST", 100)
+        patch.setattr(nearest, "_LEAST", 100)
         opened = index_for(tmp_path_factory.mktemp("graph") / "index", made.table.about, "usearch")
         opened.add(made.table)
         yield opened
@@ -39,18 +39,14 @@ def queries(count: int) -> np.ndarray:
 @pytest.fixture
 def asked(monkeypatch) -> list[str]:
     """How the rows of each search were found: by the graph, or by comparing all."""
-    ways, nearest, compared = [], Graph.nearest, graph.all_compared
+    ways: list[str] = []
+    for way, kind in (("graph", Graph), ("all", Nearest)):
 
-    def told(self, part, query, count, allowed):
-        ways.append("graph")
-        return nearest(self, part, query, count, allowed)
+        def noted(self, part, query, count, allowed, way=way, search=kind.nearest):
+            ways.append(way)
+            return search(self, part, query, count, allowed)
 
-    def all_told(part, query, count, allowed):
-        ways.append("all")
-        return compared(part, query, count, allowed)
-
-    monkeypatch.setattr(Graph, "nearest", told)
-    monkeypatch.setattr(graph, "all_compared", all_told)
+        monkeypatch.setattr(kind, "nearest", noted)
     return ways
 
 
@@ -97,8 +93,8 @@ def recall_none(index, filters) -> bool:
 
 def test_a_filter_against_the_query_still_finds_k(tmp_path, monkeypatch, asked):
     """The nearest are all of the wrong view, as when one asks for an effusion without effusion."""
-    monkeypatch.setattr(graph, "_LEAST", 100)
-    monkeypatch.setattr(graph, "_MOST", 500)
+    monkeypatch.setattr(nearest, "_LEAST", 100)
+    monkeypatch.setattr(nearest, "_MOST", 500)
     vectors = unit(np.random.default_rng(0).standard_normal((COUNT, DIM)))
     vectors[:, 0] = np.where(np.arange(COUNT) % 3 == 2, -1, 1)  # laterals lie on the other side
     made = make_table(tmp_path / "table.arrow", COUNT, vectors=unit(vectors), batch=600)
@@ -111,7 +107,7 @@ def test_a_filter_against_the_query_still_finds_k(tmp_path, monkeypatch, asked):
 
 def test_many_images_of_a_patient_do_not_hide_the_others(tmp_path, monkeypatch):
     """The nearest 600 images are of few patients: the fetch grows until k are found."""
-    monkeypatch.setattr(graph, "_LEAST", 100)
+    monkeypatch.setattr(nearest, "_LEAST", 100)
     made = make_table(tmp_path / "table.arrow", COUNT, batch=600)
     for row in made.rows[:600]:
         row["patient_id"] = f"p{row['row'] % 3}"
@@ -147,7 +143,7 @@ def test_k_beyond_what_there_is_gives_all(index, made):
 
 
 def test_deleted_rows_are_not_found_and_the_graph_is_kept_until_many_are_gone(tmp_path, made, monkeypatch):
-    monkeypatch.setattr(graph, "_LEAST", 100)
+    monkeypatch.setattr(nearest, "_LEAST", 100)
     opened = index_for(tmp_path / "index", made.table.about, "usearch")
     opened.add(made.table)
     before = next((tmp_path / "index").rglob("graph.usearch")).stat().st_ino
@@ -180,7 +176,7 @@ def test_searches_in_many_threads_give_what_one_gives(index):
 
 @pytest.mark.parametrize("change", ["cut", "foreign", "longer"])
 def test_a_damaged_graph_is_one_line(tmp_path, made, monkeypatch, change):
-    monkeypatch.setattr(graph, "_LEAST", 100)
+    monkeypatch.setattr(nearest, "_LEAST", 100)
     index_for(tmp_path / "index", made.table.about, "usearch").add(made.table)
     path = next((tmp_path / "index").rglob("graph.usearch"))
     held = path.read_bytes()
@@ -208,5 +204,5 @@ def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
 
 def test_nodes_of_deleted_rows_are_left_out():
     keys = np.array([1, 3, 5])
-    assert graph._rows(np.array([6, 5, 0, 1, 2, 4], np.uint64), keys).tolist() == [2, 0]
-    assert graph._rows(np.array([6, 5], np.uint64), None).tolist() == [6, 5]
+    assert nearest._rows(np.array([6, 5, 0, 1, 2, 4], np.uint64), keys).tolist() == [2, 0]
+    assert nearest._rows(np.array([6, 5], np.uint64), None).tolist() == [6, 5]

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from medistill.serve.app.door.body import Body, too_large
-from medistill.serve.app.door.limits import Limits
-from medistill.serve.app.door.rate import RateLimit
+from medistill.serve.app.door.limits import Limits, RateLimit
 from medistill.serve.app.door.refusal import RefusedError, send_refusal
 
 log = logging.getLogger(__name__)
@@ -168,10 +167,10 @@ def _has_body(scope: Scope) -> bool:
 
 
 def _headers(scope: Scope) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    headers: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
-        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    return found
+        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return headers
 
 
 def _check_origin(headers: Mapping[str, list[str]]) -> None:

@@ -14,8 +14,8 @@ class RefusedError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        told = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-        return told | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
+        wait = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return wait | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
 
 
 def busy(what: str) -> RefusedError:
@@ -23,15 +23,10 @@ def busy(what: str) -> RefusedError:
     return RefusedError(503, f"the server is busy: {what}; try again", retry_after=1)
 
 
-def body_of(message: str) -> bytes:
-    """The JSON that every error is told in."""
-    return json.dumps({"error": message}).encode()
-
-
 async def send_refusal(refusal: RefusedError, send: Send) -> None:
     """The whole answer, for where there is no request object yet."""
-    body = body_of(refusal.message)
-    told = {"content-type": "application/json", "content-length": str(len(body))} | refusal.headers
-    pairs = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+    body = json.dumps({"error": refusal.message}).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body))} | refusal.headers
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})

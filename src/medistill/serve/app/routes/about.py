@@ -1,44 +1,25 @@
 """The page and its files, what is served, and whether it is ready."""
 
+import json
 import mimetypes
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
 
 from medistill.serve.app import forms
 from medistill.serve.app.door.refusal import RefusedError
-from medistill.serve.app.routes.docs_page import STYLE, docs_page
 from medistill.serve.app.served import Service, service_of
 
 router = APIRouter()
 Serving = Annotated[Service, Depends(service_of)]
 NOTICE = "Not a medical device: for research and education, not for diagnosis."
-_ASSETS = Path(__file__).with_name("assets")
-_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css"}
+_ASSETS = Path(__file__).parents[1] / "assets"
+_TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css"}  # a system may name others
 _SUGGESTIONS = 6
-
-
-@cache
-def assets() -> dict[str, tuple[bytes, str]]:
-    """Name -> bytes and type of the page's files, read once: no path from a request is ever opened."""
-    found: dict[str, tuple[bytes, str]] = {}
-    for path in sorted(_ASSETS.rglob("*")):
-        if path.is_file():
-            kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
-            found[path.relative_to(_ASSETS).as_posix()] = (
-                path.read_bytes(),
-                kind or "application/octet-stream",
-            )
-    return found
-
-
-def _asset(name: str) -> Response:
-    if name not in assets():
-        raise RefusedError(404, "there is no such page")
-    content, kind = assets()[name]
-    return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/", include_in_schema=False)
@@ -54,12 +35,7 @@ async def asset(name: str) -> Response:
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> Response:
     schema: dict[str, Any] = request.app.openapi()
-    return Response(docs_page(schema), media_type="text/html; charset=utf-8")
-
-
-@router.get("/docs.css", include_in_schema=False)
-async def docs_style() -> Response:
-    return Response(STYLE, media_type="text/css")
+    return HTMLResponse(_templates().get_template("docs.html").render(schema))
 
 
 @router.get("/healthz")
@@ -89,3 +65,30 @@ async def about(service: Serving) -> forms.About:
         examples=list(served.examples),
         limits=forms.LimitsAbout(bytes=limits.upload_bytes, pixels=limits.pixels, findings=limits.findings),
     )
+
+
+@cache
+def assets() -> dict[str, bytes]:
+    """Name -> bytes of the page's files, read once: no path from a request is ever opened."""
+    paths = [path for path in _ASSETS.rglob("*") if path.is_file()]
+    return {path.relative_to(_ASSETS).as_posix(): path.read_bytes() for path in paths}
+
+
+def _asset(name: str) -> Response:
+    if name not in assets():
+        raise RefusedError(404, "there is no such page")
+    kind = _TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Response(assets()[name], media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+@cache
+def _templates() -> Environment:
+    templates = Environment(
+        loader=PackageLoader("medistill.serve.app"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["indented"] = partial(json.dumps, indent=2)
+    return templates

@@ -1,6 +1,5 @@
 """Endpoints that ask something of an image or of the index."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -11,8 +10,7 @@ from jaxtyping import Float32
 from medistill.errors import CallError
 from medistill.serve.app import forms
 from medistill.serve.app.door.refusal import RefusedError
-from medistill.serve.app.heat import heat_of
-from medistill.serve.app.marks import least_cosine, marked, sentence_spans
+from medistill.serve.app.places import heat_of, least_cosine, marked, sentence_spans
 from medistill.serve.app.served import Served, Service, service_of
 from medistill.serve.index.case import Hit
 from medistill.serve.index.filters import Filters
@@ -23,42 +21,37 @@ Serving = Annotated[Service, Depends(service_of)]
 
 
 @router.post("/zero-shot")
-async def zero_shot(asked: forms.ZeroShot, service: Serving) -> forms.Scores:
+async def zero_shot(request: forms.ZeroShot, service: Serving) -> forms.Scores:
     """How likely an image shows findings that are named in words, and what each figure rests on."""
     served = service.served
-    row = await served.lanes.image((await service.picture(asked.of)).seen)
-    judged = [(finding, await served.judged(finding, row)) for finding in asked.findings]
-    return forms.Scores(
-        scores=[forms.Score(finding=finding, **dataclasses.asdict(found)) for finding, found in judged]
-    )
+    row = await served.lanes.image((await service.picture(request.of)).seen)
+    judged = [(finding, await served.judged(finding, row)) for finding in request.findings]
+    return forms.Scores(scores=[forms.Score(finding=name, **vars(score)) for name, score in judged])
 
 
 @router.post("/heatmap")
-async def heat_map(asked: forms.HeatMap, service: Serving) -> forms.HeatAnswer:
+async def heat_map(request: forms.HeatMap, service: Serving) -> forms.HeatAnswer:
     """Where in an image lies what speaks for a phrase."""
-    picture, direction = await service.picture(asked.of), await service.served.direction(asked.text)
-    heat = heat_of(await service.served.lanes.map(picture.grey, direction))
-    return forms.HeatAnswer(
-        width=heat.width, height=heat.height, values=heat.values, peak=list(heat.peak), said=heat.said
-    )
+    picture, direction = await service.picture(request.of), await service.served.direction(request.text)
+    return heat_of(await service.served.lanes.map(picture.grey, direction))
 
 
 @router.post("/search")
-async def search(asked: forms.Search, service: Serving) -> forms.Hits:
+async def search(request: forms.Search, service: Serving) -> forms.Hits:
     """The cases nearest to an image, a text, or both; of a patient the best study alone, unless asked."""
     index, served = service.index, service.served
-    image = await served.lanes.image((await service.picture(asked.of)).seen) if asked.of else None
-    text = (await served.lanes.texts([asked.text]))[0] if asked.text else None
-    filters = filters_of(asked.filters)
+    image = await served.lanes.image((await service.picture(request.of)).seen) if request.of else None
+    text = (await served.lanes.texts([request.text]))[0] if request.text else None
+    filters = filters_of(request.filters)
     try:
-        query = query_vector(image, text, weight=asked.weight)
-        found = await service.in_thread(
-            lambda: index.search(query, asked.k, filters=filters, per_patient=asked.per_patient)
+        query = query_vector(image, text, weight=request.weight)
+        hits = await service.in_thread(
+            lambda: index.search(query, request.k, filters=filters, per_patient=request.per_patient)
         )
     except CallError as error:  # a filter by what is not there; image and text that cancel out
         raise RefusedError(422, str(error)) from None
-    marks = [[]] * len(found) if text is None else await _marks(served, found, text)
-    return forms.Hits(hits=[_hit(hit, spans) for hit, spans in zip(found, marks, strict=True)])
+    marks = [[]] * len(hits) if text is None else await _marks(served, hits, text)
+    return forms.Hits(hits=[_answer(hit, spans) for hit, spans in zip(hits, marks, strict=True)])
 
 
 async def _marks(
@@ -75,29 +68,12 @@ async def _marks(
     return [marked(some, part, least) for some, part in zip(spans, parts, strict=True)]
 
 
-def _hit(hit: Hit, marks: Sequence[tuple[int, int]]) -> forms.HitAnswer:
-    case = hit.case
-    return forms.HitAnswer(
-        case=case.id,
-        score=hit.score,
-        view=case.view,
-        sex=case.sex,
-        age=case.age,
-        date=case.date,
-        source=case.source,
-        labels=dict(case.labels),
-        text=case.text,
-        marks=[list(span) for span in marks],
-    )
+def _answer(hit: Hit, marks: Sequence[tuple[int, int]]) -> forms.HitAnswer:
+    """What the form has of a case: neither patient nor study, nor where in the corpus it is."""
+    cells = vars(hit.case) | {"case": hit.case.id, "score": hit.score, "marks": marks}
+    return forms.HitAnswer.model_validate(cells)
 
 
 def filters_of(form: forms.FiltersForm) -> Filters:
     """What the index filters by."""
-    return Filters(
-        views=tuple(form.views),
-        sexes=tuple(form.sexes),
-        ages=(form.ages[0], form.ages[1]),
-        dates=(form.dates[0], form.dates[1]),
-        sources=tuple(form.sources),
-        labels=tuple(form.labels),
-    )
+    return Filters(**{name: tuple(values) for name, values in form})

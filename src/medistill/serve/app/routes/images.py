@@ -9,8 +9,8 @@ from medistill.serve.app import forms
 from medistill.serve.app.batcher import FullError
 from medistill.serve.app.door.guard import FILES
 from medistill.serve.app.door.refusal import RefusedError, busy
-from medistill.serve.app.parsing import Parsed
 from medistill.serve.app.served import Service, service_of
+from medistill.serve.app.uploads import Parsed
 
 router = APIRouter(prefix="/v1")
 Serving = Annotated[Service, Depends(service_of)]
@@ -42,14 +42,8 @@ async def upload_image(request: Request, service: Serving) -> forms.UploadedImag
     """Keep an image in memory for minutes; its id stands for it in other requests."""
     image = await _received(request, service)
     window = forms.Window(center=image.window[0], width=image.window[1]) if image.window else None
-    return forms.UploadedImage(
-        image=service.kept.add(image),
-        width=image.width,
-        height=image.height,
-        dicom=image.dicom,
-        bits=image.bits,
-        window=window,
-    )
+    fields = vars(image) | {"image": service.kept.add(image), "window": window}
+    return forms.UploadedImage.model_validate(fields)
 
 
 _PIXELS: dict[str, Any] = {
@@ -65,11 +59,9 @@ _PIXELS: dict[str, Any] = {
 @router.get("/images/{image}/pixels", response_class=Response, responses={200: _PIXELS})
 async def image_pixels(image: ImageId, service: Serving) -> Response:
     """The grey levels an uploaded image stores, for a viewer's window; of DICOM after its modality LUT."""
-    found = service.kept.get(image)
-    if found is None:
-        raise RefusedError(404, "there is no such image, or no more: send it again")
-    height, width = found.levels.shape
-    pixels = found.levels.astype("<u2").tobytes()
+    levels = service.kept_image(image).levels
+    height, width = levels.shape
+    pixels = levels.astype("<u2").tobytes()
     headers = {"X-Width": str(width), "X-Height": str(height)}
     return Response(pixels, media_type="application/octet-stream", headers=headers)
 
@@ -94,7 +86,7 @@ async def embed_image(request: Request, service: Serving) -> forms.Embedding:
 
 
 @router.post("/embed/text")
-async def embed_text(asked: forms.Texts, service: Serving) -> forms.Embeddings:
+async def embed_text(request: forms.Texts, service: Serving) -> forms.Embeddings:
     """The unit vectors of texts, in their order."""
-    rows = await service.served.lanes.texts(asked.texts)
+    rows = await service.served.lanes.texts(request.texts)
     return forms.Embeddings(embeddings=[row.tolist() for row in rows], model_sha256=service.served.sha256)

@@ -14,7 +14,7 @@ from medistill.serve.index.about import About
 from medistill.serve.index.case import Case, Hit, case_digest
 from medistill.serve.index.filters import Filters, Values
 from medistill.serve.index.folder.account import ACCOUNT, Account, read_account, write_account
-from medistill.serve.index.folder.kinds import kind_of
+from medistill.serve.index.folder.nearest import kind_of
 from medistill.serve.index.folder.part import Part, PartWriter, damaged, part_schema
 from medistill.serve.index.folder.snapshot import Snapshot
 from medistill.serve.index.folder.writing import change

@@ -1,7 +1,5 @@
 """A part of an index on disk: cases and their vectors, written once, memory-mapped."""
 
-import bisect
-import itertools
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,7 +11,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float32, Int
 
 from medistill.errors import CallError
-from medistill.serve.index.case import ID_BYTES, Case
+from medistill.serve.index.case import ID_BYTES, Case, case_of
 from medistill.serve.index.table import case_fields
 from medistill.system.atomic import sync_folder
 
@@ -54,29 +52,18 @@ class Part:
 
     def cell(self, name: str, row: int) -> Any:
         """One value."""
-        chunk, place = self._place(row)
-        return self._chunks[name][chunk][place].as_py()
-
-    def _place(self, row: int) -> tuple[int, int]:
-        """The chunk of a row by bisection, where pyarrow's own lookup scans them from the first."""
-        chunk = bisect.bisect_right(self._ends, row)
-        return chunk, row - (self._ends[chunk - 1] if chunk else 0)
+        return self._columns[name][row].as_py()
 
     def case(self, row: int) -> Case:
-        chunk, place = self._place(row)
-        cells: dict[str, Any] = {name: chunks[chunk][place].as_py() for name, chunks in self._chunks.items()}
-        cells["id"] = cells["id"].hex()
-        cells["labels"] = {name: value for name, value in cells["labels"].items() if value is not None}
-        cells["date"] = cells["date"] and cells["date"].isoformat()
-        for name in ("text", "source"):
-            cells[name] = cells[name] or ""
-        return Case(**cells)
+        cells = {name: column[row].as_py() for name, column in self._columns.items()}
+        return case_of(cells, cells["id"].hex(), self.findings)
 
     def row_of(self, digest: bytes) -> int | None:
         """The row of the case with that id."""
         starts, order = self._starts
         start = int.from_bytes(digest[:8], "big")
         place = int(np.searchsorted(starts, start))
+        # Ids are hashes: two that begin alike are not to be expected, and are told apart all the same.
         while place < len(starts) and int(starts[place]) == start:
             if self.cell("id", int(order[place])) == digest:
                 return int(order[place])
@@ -85,24 +72,20 @@ class Part:
 
     def of_studies(self, study_ids: set[str]) -> Bool[np.ndarray, " n"]:
         """Which rows are of these studies."""
-        chunks = self._chunks["study_id"]
+        chunks = self.cases["study_id"].chunks
         return np.array([study in study_ids for chunk in chunks for study in chunk.to_pylist()], bool)
 
     @cached_property
     def _starts(self) -> tuple[np.ndarray, Int[np.ndarray, " n"]]:
         """The first eight bytes of the ids in order, and the row of each."""
-        ids = [np.frombuffer(b"".join(chunk.to_pylist()), ">u8") for chunk in self._chunks["id"]]
+        ids = [np.frombuffer(b"".join(chunk.to_pylist()), ">u8") for chunk in self.cases["id"].chunks]
         starts = np.concatenate([np.zeros(0, ">u8"), *ids])[:: ID_BYTES // 8].astype(np.uint64)
         order = np.argsort(starts, kind="stable")
         return starts[order], order
 
     @cached_property
-    def _ends(self) -> list[int]:
-        return list(itertools.accumulate(len(chunk) for chunk in self._chunks["id"]))
-
-    @cached_property
-    def _chunks(self) -> dict[str, list[Any]]:
-        return {name: self.cases[name].chunks for name in self.cases.column_names}
+    def _columns(self) -> dict[str, pa.ChunkedArray]:
+        return {name: self.cases[name] for name in self.cases.column_names}
 
 
 class PartWriter:

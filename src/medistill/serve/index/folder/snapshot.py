@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from medistill.serve.index.case import Case, Hit, digest_of
 from medistill.serve.index.filters import Filters, Values, matching, values_of
 from medistill.serve.index.folder.account import Account
-from medistill.serve.index.folder.kinds import Nearest
+from medistill.serve.index.folder.nearest import Nearest
 from medistill.serve.index.folder.part import Part
 from medistill.serve.index.query import check_query
 

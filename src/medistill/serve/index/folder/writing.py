@@ -11,7 +11,7 @@ from jaxtyping import Bool
 
 from medistill.serve.index.about import About
 from medistill.serve.index.folder.account import PART, Account, Entry, read_account, write_account
-from medistill.serve.index.folder.kinds import Nearest, kind_of
+from medistill.serve.index.folder.nearest import Nearest, kind_of
 from medistill.serve.index.folder.part import Part, PartWriter
 from medistill.system.atomic import sync_folder
 from medistill.system.locks import being_written, locked

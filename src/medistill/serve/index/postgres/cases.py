@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from medistill.errors import CallError
 from medistill.serve.index.about import About, about_from_json
-from medistill.serve.index.case import Case
+from medistill.serve.index.case import Case, case_of
 from medistill.serve.index.filters import Values
 from medistill.serve.index.postgres.schema import Names
 
@@ -27,6 +27,9 @@ WITH RECURSIVE found (value) AS (
 )
 SELECT value FROM found WHERE value IS NOT NULL
 """
+_READ = "SELECT told, images, state FROM {about}"
+_LOCK = _READ + " FOR UPDATE NOWAIT"
+_WRITE = "UPDATE {about} SET told = %s, images = %s, state = gen_random_uuid()"
 
 
 def cases_at(cursor: Cursor, names: Names, findings: Sequence[str], places: Sequence[int]) -> dict[int, Case]:
@@ -34,7 +37,7 @@ def cases_at(cursor: Cursor, names: Names, findings: Sequence[str], places: Sequ
     return _cases(cursor, names, findings, _AT, list(places))
 
 
-def case_of(cursor: Cursor, names: Names, findings: Sequence[str], name: UUID) -> Case | None:
+def case_by_id(cursor: Cursor, names: Names, findings: Sequence[str], name: UUID) -> Case | None:
     """The case of that id."""
     return next(iter(_cases(cursor, names, findings, _OF, name).values()), None)
 
@@ -55,21 +58,7 @@ def _cases(
 ) -> dict[int, Case]:
     with cursor.connection.cursor(row_factory=dict_row) as rows:
         rows.execute(names.fill(statement), [given])
-        return {cells.pop("place"): _case(cells, findings) for cells in rows}
-
-
-def _case(cells: dict[str, Any], findings: Sequence[str]) -> Case:
-    """Labels come back in the order of the findings, which jsonb does not keep."""
-    labels: dict[str, int] = cells["labels"]
-    told: dict[str, Any] = {"id": cells["id"].hex, "date": cells["date"] and cells["date"].isoformat()}
-    told |= {name: cells[name] or "" for name in ("text", "source")}
-    told["labels"] = {finding: labels[finding] for finding in findings if finding in labels}
-    return Case(**cells | told)
-
-
-_READ = "SELECT told, images, state FROM {about}"
-_LOCK = _READ + " FOR UPDATE NOWAIT"
-_WRITE = "UPDATE {about} SET told = %s, images = %s, state = gen_random_uuid()"
+        return {cells.pop("place"): case_of(cells, cells["id"].hex, findings) for cells in rows}
 
 
 @dataclass(frozen=True)
@@ -96,8 +85,7 @@ def write_state(cursor: Cursor, names: Names, about: About, images: int) -> None
 
 def _state(cursor: Cursor, names: Names, statement: str) -> State:
     try:
-        (row,) = cursor.execute(names.fill(statement))
-        told, images, stamp = row
-        return State(about_from_json(json.loads(told)), images, stamp)
+        ((about, images, stamp),) = cursor.execute(names.fill(statement))
+        return State(about_from_json(json.loads(about)), images, stamp)
     except (KeyError, TypeError, ValueError):
         raise CallError(f"the index in schema {names.schema} is damaged: make another") from None

@@ -12,7 +12,7 @@ from medistill.errors import CallError
 from medistill.serve.index.about import About
 from medistill.serve.index.case import Case, Hit, digest_of
 from medistill.serve.index.filters import Filters, Values
-from medistill.serve.index.postgres.cases import State, case_of, cases_at, read_state, values_in
+from medistill.serve.index.postgres.cases import State, case_by_id, cases_at, read_state, values_in
 from medistill.serve.index.postgres.changes import add_table, delete_studies
 from medistill.serve.index.postgres.schema import Names, find, make
 from medistill.serve.index.postgres.search import Search
@@ -68,7 +68,7 @@ class PostgresIndex:
             return None
         with self._sessions.reading() as cursor:
             findings = read_state(cursor, self._names).about.findings
-            return case_of(cursor, self._names, findings, UUID(bytes=digest))
+            return case_by_id(cursor, self._names, findings, UUID(bytes=digest))
 
     def add(self, table: EmbeddingTable, *, on_progress: Progress | None = None) -> int:
         with self._sessions.writing() as cursor:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from medistill.serve.app.marks import least_cosine, marked, sentence_spans
+from medistill.serve.app.places import least_cosine, marked, sentence_spans
 
 REPORT = "FINDINGS:\n  The heart is\n large. No effusion, e.g. on the left. \n\nNormal lungs"
 

@@ -2,10 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from medistill.serve.app.door.limits import LIMITS
-from medistill.serve.app.door.rate import RateLimit
-from medistill.serve.app.kept import KeptImages
-from medistill.serve.app.parsing import Parsed
+from medistill.serve.app.door.limits import LIMITS, RateLimit
+from medistill.serve.app.uploads import KeptImages, Parsed
 
 
 class Clock:

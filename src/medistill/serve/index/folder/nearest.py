@@ -1,19 +1,21 @@
-"""Nearest rows by a graph (HNSW of usearch) over float16 vectors, memory-mapped; for a million images."""
+"""Nearest rows of a part: by all cosines, or by a graph (HNSW of usearch) for a million images."""
 
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from medistill.errors import CallError
-from medistill.serve.index.folder.exact import Ranked, all_compared, best
 from medistill.serve.index.folder.part import Part, damaged
+from medistill.serve.index.protocol import Kind
 from medistill.system.atomic import atomic_file, sync_file, sync_folder
 from medistill.system.progress import Progress
 
+_GATHERED = 4
+"""Where fewer than one row in so many may be found, only those are multiplied."""
 CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 64, 1024
 """Neighbors of a node, and candidates while it is added and searched for: docs/search.md has the figures."""
 _GRAPH, _KEYS = "graph.usearch", "keys.i64"
@@ -26,8 +28,45 @@ _REBUILT = 0.2
 _AT_ONCE = 10_000
 
 
-class Graph:
-    """Approximate: rows are missed now and then. Their cosines are those of the float32 vectors."""
+class Ranked(NamedTuple):
+    """Rows of a part by falling cosine, equal ones in their order."""
+
+    rows: Int[np.ndarray, " m"]
+    scores: Float32[np.ndarray, " m"]
+
+
+def kind_of(name: Kind) -> "Nearest":
+    """CallError if the kind needs a package that is not installed."""
+    return Nearest() if name == "exact" else Graph()
+
+
+class Nearest:
+    """Of all rows compared: the default, right always and fast enough up to some hundred thousand images."""
+
+    def open(self, part: Part) -> None:
+        """Make a part ready to be searched; once, before any `nearest`."""
+
+    def build(self, part: Part, on_progress: Progress | None) -> None:
+        """Write into a new part's folder what it needs beside its vectors; on the disk when this returns."""
+
+    def inherit(self, part: Part, old: Part, kept: Bool[np.ndarray, " n"]) -> bool:
+        """Take over what serves for a part of these rows of an open one; False if it has to be built."""
+        return True
+
+    def nearest(
+        self, part: Part, query: Float32[np.ndarray, " d"], count: int, allowed: Bool[np.ndarray, " n"] | None
+    ) -> Ranked:
+        """The best `count` of the allowed rows; fewer if there are no more."""
+        if allowed is None:
+            return best(np.arange(len(part)), part.vectors @ query, count)
+        rows = np.flatnonzero(allowed)
+        if len(rows) * _GATHERED < len(part):
+            return best(rows, part.vectors[rows] @ query, count)
+        return best(rows, (part.vectors @ query)[rows], count)
+
+
+class Graph(Nearest):
+    """Of float16 vectors, memory-mapped. Rows are missed now and then; their cosines are of float32."""
 
     def __init__(self) -> None:
         _library()  # missed before anything is written
@@ -73,17 +112,29 @@ class Graph:
         """About the best `count` of the allowed rows, all of them if there are no more."""
         findable = len(part) if allowed is None else int(np.count_nonzero(allowed))
         if findable <= _LEAST or count >= findable or part.folder not in self._opened:
-            return all_compared(part, query, count, allowed)
+            return super().nearest(part, query, count, allowed)
         graph, keys = self._opened[part.folder]
-        asked = int(count * len(graph) / findable) + 1
-        while asked <= _MOST:
-            rows = _rows(graph.search(query, asked, threads=1).keys, keys)
+        candidates = int(count * len(graph) / findable) + 1
+        while candidates <= _MOST:
+            rows = _rows(graph.search(query, candidates, threads=1).keys, keys)
             rows = rows if allowed is None else rows[allowed[rows]]
             if len(rows) >= count:
-                rows.sort()
+                rows.sort()  # the vectors are on the disk: read in their order
                 return best(rows, part.vectors[rows] @ query, count)
-            asked *= 2
-        return all_compared(part, query, count, allowed)
+            candidates *= 2
+        return super().nearest(part, query, count, allowed)
+
+
+def best(rows: Int[np.ndarray, " n"], scores: Float32[np.ndarray, " n"], count: int) -> Ranked:
+    """The `count` best of them, equal ones in the order of the rows, also where the cut falls among them."""
+    if count < len(rows):
+        # Every row as good as the last to be taken: numpy's partition keeps any of them.
+        worst = np.partition(scores, len(scores) - count)[len(scores) - count]
+        places = np.flatnonzero(scores >= worst)
+    else:
+        places = np.arange(len(rows))
+    order = np.lexsort((rows[places], -scores[places]))[:count]
+    return Ranked(rows[places][order], scores[places][order])
 
 
 def _library() -> Any:

@@ -1,5 +1,9 @@
-"""An uploaded file to pixels, in a process with limits."""
+"""An uploaded file: to pixels in a process with limits, then in memory for some minutes."""
 
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +13,7 @@ from medistill.data.dicom.levels import dicom_levels
 from medistill.data.file_kind import is_dicom
 from medistill.data.image import decode_deep, decode_image, letterbox, resized
 from medistill.errors import MedistillError
+from medistill.serve.app.door.limits import Limits
 from medistill.system.isolated import GaveUp
 
 DISPLAY = 1024
@@ -86,11 +91,53 @@ def _levels(
 ) -> tuple[np.ndarray, int, tuple[float, float] | None]:
     """Grey levels, their bits and the window that the file states."""
     if is_dicom(upload.data[:_START]):
-        found = dicom_levels(upload.data, max_pixels=upload.max_pixels)
-        return found.values, found.bits, found.window
+        levels = dicom_levels(upload.data, max_pixels=upload.max_pixels)
+        return levels.values, levels.bits, levels.window
     deep = decode_deep(upload.data, max_pixels=upload.max_pixels)
     return (grey, 8, None) if deep is None else (deep, 16, None)
 
 
 def _shown(image: np.ndarray) -> np.ndarray:
     return resized(image, DISPLAY) if max(image.shape) > DISPLAY else image
+
+
+class KeptImages:
+    """Images by ids that nobody can guess, the least recently used out first."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits, self._clock = limits, clock
+        self._images: OrderedDict[str, Parsed] = OrderedDict()
+        self._used: dict[str, float] = {}
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def add(self, image: Parsed) -> str:
+        """Keep an image; returns its id."""
+        name = secrets.token_urlsafe(24)
+        self._images[name], self._used[name] = image, self._clock()
+        self.nbytes += image.nbytes
+        self.expire()
+        while len(self) > self._limits.kept or (len(self) > 1 and self.nbytes > self._limits.kept_bytes):
+            self._drop(next(iter(self._images)))
+        return name
+
+    def get(self, name: str) -> Parsed | None:
+        """The image, which is used by that; None if it is unknown or gone."""
+        self.expire()
+        if name not in self._images:
+            return None
+        self._images.move_to_end(name)
+        self._used[name] = self._clock()
+        return self._images[name]
+
+    def expire(self) -> None:
+        """Forget what nobody has asked for in a while."""
+        oldest = self._clock() - self._limits.kept_seconds
+        while self._images and self._used[next(iter(self._images))] < oldest:
+            self._drop(next(iter(self._images)))
+
+    def _drop(self, name: str) -> None:
+        self.nbytes -= self._images.pop(name).nbytes
+        del self._used[name]
