@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from medistill.data.studies import studies_of
+from medistill.evaluate.tasks.sample import Sample
+
 FINDINGS = ("alpha", "beta", "gamma")
 DIRECTIONS = np.random.default_rng(0).standard_normal((len(FINDINGS), 16))
 
@@ -81,6 +84,13 @@ class FakeCorpus:
 
 def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def sample_of(rows, images=None, *, split="test", resamples=50) -> Sample:
+    """All studies of these rows, with these embeddings or none to speak of."""
+    studies = studies_of(rows)
+    images = np.zeros((len(studies), 1), np.float32) if images is None else images
+    return Sample(split=split, rows=rows, studies=studies, images=images, resamples=resamples, seed=0)
 
 
 class KnowingModel:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from medistill.data.studies import studies_of
-from medistill.evaluate.prompts.embedded import embed_prompts
+from medistill.evaluate.prompts.prompts import embed_prompts
 from medistill.model.embedding import embed_images
 
 

@@ -18,7 +18,13 @@ _HEADLINES = (
     ("retrieval", "i2t_r@10_unique"),
     ("grounding", "pointing_game"),
 )
+OF_NO_MODEL = ("chance_r@", "pointing_game_center", "pointing_game_chance")
+"""How names of figures begin that are the same whatever the model: what others are measured against."""
 _COUNTS = ("n_images", "n_patients")
+_OF_MODEL = ("model_sha256", "preprocessing")
+_CASES = ("split", "unit", *_COUNTS, "seed", "resamples", "prompts")
+_SHARED = ("source", "corpus_sha256", "prompts_given", *_CASES, "fine_tune")
+_OF_PROTOCOL = (*_CASES, "headline")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +53,21 @@ def compared(entrants: Sequence[Entrant]) -> dict[str, Any]:
         tasks[task] = {name: _figure(task, name, entrants) for name in names}
     for entries in tasks.values():
         for rival in rivals:
-            _adjust([told["differences"][rival.label] for told in entries.values()])
+            _adjust([figure["differences"][rival.label] for figure in entries.values()])
     tested = [
-        told["differences"][rival.label]
+        figure["differences"][rival.label]
         for entries in tasks.values()
-        for name, told in entries.items()
+        for name, figure in entries.items()
         for rival in rivals
         if not name.startswith(OF_NO_MODEL)
     ]
     known = [entry for entry in tested if entry["value"] is not None]
     return {
         "baseline": base.label,
-        "models": {entrant.label: _about(entrant) for entrant in entrants},
+        "models": {
+            entrant.label: {"name": entrant.name, **{key: entrant.account[key] for key in _OF_MODEL}}
+            for entrant in entrants
+        },
         "of": _of(base),
         "headlines": [list(headline) for headline in _headlines(base)],
         "tasks": tasks,
@@ -73,10 +82,10 @@ def compared(entrants: Sequence[Entrant]) -> dict[str, Any]:
 
 def _figure(task: str, name: str, entrants: Sequence[Entrant]) -> dict[str, dict[str, Entry]]:
     """The figure of every model, and every other model's difference from the first."""
-    found = {e.label: e.metrics[task][name] for e in entrants if name in e.metrics.get(task, {})}
-    counts: Entry = next({key: entry[key] for key in _COUNTS} for entry in found.values())
+    known = {e.label: e.metrics[task][name] for e in entrants if name in e.metrics.get(task, {})}
+    counts: Entry = next({key: entry[key] for key in _COUNTS} for entry in known.values())
     missing = undefined("this model has no such figure", []) | counts
-    values = {entrant.label: found.get(entrant.label, missing) for entrant in entrants}
+    values = {entrant.label: known.get(entrant.label, missing) for entrant in entrants}
     base, *rivals = values
     return {
         "values": values,
@@ -95,10 +104,10 @@ def _difference(values: Mapping[str, Entry], rival: str, base: str) -> Entry:
         return undefined("its groups were resampled apart, so models cannot be paired in it", [])
     if reason := why_unpaired(one, other):
         return undefined(reason, [])
-    found = paired_difference(one, other)
-    low, high = found["low"], found["high"]
-    found["excludes_zero"] = low is not None and high is not None and bool(float(low) > 0 or float(high) < 0)
-    return found
+    difference = paired_difference(one, other)
+    low, high = difference["low"], difference["high"]
+    excluded = low is not None and high is not None and bool(float(low) > 0 or float(high) < 0)
+    return difference | {"excludes_zero": excluded}
 
 
 def _adjust(differences: Sequence[Entry]) -> None:
@@ -114,30 +123,22 @@ def _p(entry: Entry) -> float:
     return float(entry["p"] or 0)
 
 
-def _about(entrant: Entrant) -> dict[str, Any]:
-    known = ("model_sha256", "preprocessing")
-    return {"name": entrant.name, **{key: entrant.account[key] for key in known}}
-
-
 def _of(base: Entrant) -> dict[str, Any]:
     """What all models were evaluated on and by; whatever of it protocols set themselves stands with them."""
     account = base.account
-    shared = ("source", "corpus_sha256", "prompts_given", "split", "unit", "n_images", "n_patients")
-    shared += ("seed", "resamples", "fine_tune", "prompts")
-    told = {key: account[key] for key in shared if key in account}
-    own = ("split", "unit", "n_images", "n_patients", "seed", "resamples", "prompts", "headline")
+    shared = {key: account[key] for key in _SHARED if key in account}
     protocols: Mapping[str, Mapping[str, Any]] = account.get("protocols", {})
     if protocols:
-        told["protocols"] = {
-            name: {key: about[key] for key in own if key in about} for name, about in protocols.items()
+        shared["protocols"] = {
+            name: {key: own[key] for key in _OF_PROTOCOL if key in own} for name, own in protocols.items()
         }
-    return told
+    return shared
 
 
 def _headlines(base: Entrant) -> Iterator[tuple[str, str]]:
     """The figures to quote: each protocol's own, or the first of each task that is there."""
-    for name, about in base.account.get("protocols", {}).items():
-        yield f"protocol:{name}", about["headline"]
+    for name, account in base.account.get("protocols", {}).items():
+        yield f"protocol:{name}", account["headline"]
     for task, name in _HEADLINES:
         if name in base.metrics.get(task, {}):
             yield task, name
@@ -146,7 +147,3 @@ def _headlines(base: Entrant) -> Iterator[tuple[str, str]]:
 def _union(named: Any) -> list[str]:
     """Every name in order of first appearance."""
     return list(dict.fromkeys(name for names in named for name in names))
-
-
-OF_NO_MODEL = ("chance_r@", "pointing_game_center", "pointing_game_chance")
-"""How names of figures begin that are the same whatever the model: what others are measured against."""

@@ -9,15 +9,15 @@ from medistill.evaluate.statistics.interval import Metrics
 from medistill.system.atomic import write_atomically
 from medistill.system.json_files import canonical_json
 
-METRICS, PROTOCOL, PAGE = "metrics.json", "evaluation.json", "page.html"
+METRICS, ACCOUNT, PAGE = "metrics.json", "evaluation.json", "page.html"
 COMPARISON, COMPARISON_PAGE = "comparison.json", "comparison.html"
 
 
-def write_files(out: Path, metrics: Mapping[str, Metrics], protocol: Mapping[str, Any], html: str) -> None:
+def write_files(out: Path, metrics: Mapping[str, Metrics], account: Mapping[str, Any], html: str) -> None:
     """The figures, how they came about, and their page."""
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / METRICS, canonical_json(metrics))
-    write_atomically(out / PROTOCOL, canonical_json(protocol))
+    write_atomically(out / ACCOUNT, canonical_json(account))
     write_atomically(out / PAGE, html)
 
 
@@ -33,5 +33,5 @@ def read_comparison(out: Path) -> Mapping[str, Any]:
 
 def read_headlines(out: Path) -> Mapping[str, str]:
     """The figure to quote of each named protocol scored there."""
-    protocols = json.loads((out / PROTOCOL).read_text()).get("protocols", {})
-    return {name: about["headline"] for name, about in protocols.items()}
+    protocols = json.loads((out / ACCOUNT).read_text()).get("protocols", {})
+    return {name: account["headline"] for name, account in protocols.items()}

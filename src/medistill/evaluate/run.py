@@ -1,6 +1,7 @@
 """Evaluate models on disk on a corpus on disk."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -15,7 +16,7 @@ from medistill.evaluate.pages.comparison import comparison_page
 from medistill.evaluate.pages.evaluation import page
 from medistill.evaluate.pages.protocols import protocol_page
 from medistill.evaluate.prompts.file import read_prompts
-from medistill.evaluate.protocols.evaluation import evaluate_protocols, protocol_examples
+from medistill.evaluate.protocols.run import evaluate_protocols, protocol_examples
 from medistill.evaluate.statistics.interval import Metrics
 from medistill.evaluate.tasks.examples import Shown
 from medistill.model.any_model import is_foreign, open_model, public_name
@@ -24,7 +25,7 @@ from medistill.system.json_files import canonical_json
 from medistill.system.progress import Progress
 
 Measured = tuple[Mapping[str, Metrics], Mapping[str, Any]]
-"""Figures, which still hold their resampled values, and how they came about."""
+"""Figures, which still hold their resampled values, and the account of how they came about."""
 
 
 def evaluate_run(
@@ -39,13 +40,13 @@ def evaluate_run(
     on_progress: Progress | None = None,
 ) -> Measured:
     """Evaluate what `open_model` finds by that name; writes metrics.json, evaluation.json and page.html."""
-    asked = read_prompts(prompts) if prompts else None
+    wording = read_prompts(prompts) if prompts else None
     corpus = open_corpus(data)
     evaluation = evaluate_model(
         open_model(model),
         corpus,
         split=split,
-        prompts=asked,
+        prompts=wording,
         fine_tune=fine_tune,
         embeddings=embeddings_of(data),
         on_progress=on_progress,
@@ -66,14 +67,13 @@ def evaluate_by_protocol(
     on_progress: Progress | None = None,
 ) -> Measured:
     """Score what `open_model` finds by these protocols; writes the same three files."""
-    asked = read_prompts(prompts) if prompts else None
+    wording = read_prompts(prompts) if prompts else None
     opened, corpus = open_model(model), open_corpus(data)
-    kept: dict[str, Any] = {"embeddings": embeddings_of(data), "on_progress": on_progress}
-    metrics, account = evaluate_protocols(opened, corpus, names, prompts=asked, **kept)
+    options: dict[str, Any] = {"embeddings": embeddings_of(data), "on_progress": on_progress}
+    metrics, account = evaluate_protocols(opened, corpus, names, prompts=wording, **options)
     drawn = with_cases or account["source"] == "phantom"
-    write_protocols(
-        metrics, account, out, shown=protocol_examples(opened, corpus, account, **kept) if drawn else None
-    )
+    shown = protocol_examples(opened, corpus, account, **options) if drawn else None
+    write_protocols(metrics, account, out, shown=shown)
     return metrics, account
 
 
@@ -97,11 +97,11 @@ def evaluate_against(
         open_model(model)  # all of them before the first is scored, which may take long
     entrants: list[Entrant] = []
     for label, model in zip(ascii_uppercase, models, strict=False):
-        told: dict[str, Any] = {"on_progress": _of_model(label, on_progress), **options}
+        heard = partial(_of_model, label, on_progress) if on_progress else None
         metrics, account = (
-            evaluate_by_protocol(model, data, out / label, protocols, **told)
+            evaluate_by_protocol(model, data, out / label, protocols, on_progress=heard, **options)
             if protocols
-            else evaluate_run(model, data, out / label, **told)
+            else evaluate_run(model, data, out / label, on_progress=heard, **options)
         )
         name = public_name(model)
         entrants.append(Entrant(label=label, name=name, metrics=metrics, account=account))
@@ -110,10 +110,8 @@ def evaluate_against(
     return comparison
 
 
-def _of_model(label: str, on_progress: Progress | None) -> Progress | None:
-    if on_progress is None:
-        return None
-    return lambda what, done, total: on_progress(f"{label}: {what}", done, total)
+def _of_model(label: str, on_progress: Progress, stage: str, done: int, total: int | None) -> None:
+    on_progress(f"{label}: {stage}", done, total)
 
 
 def embeddings_of(data: Path) -> Path:

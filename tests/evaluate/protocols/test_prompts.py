@@ -9,16 +9,15 @@ import pytest
 from medistill.data.corpus import open_corpus
 from medistill.errors import CallError
 from medistill.evaluate.protocols.cases import cases_to_score, findings_to_score, validation_cases
-from medistill.evaluate.protocols.evaluation import evaluate_protocols
 from medistill.evaluate.protocols.named import PROTOCOLS, protocol_named
 from medistill.evaluate.protocols.prompts import (
-    Asked,
     EmbeddedPrompts,
-    asked_by,
+    Wording,
     draw_prompts,
     pooled,
+    wording_of,
 )
-from medistill.evaluate.protocols.run import run_protocol
+from medistill.evaluate.protocols.run import evaluate_protocols, run_protocol
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.saved import save_model
 from tests.cli.test_cli import call, one_line
@@ -64,7 +63,7 @@ class Spelled:
 
 
 def test_scores_are_the_positive_side_less_the_negative_one():
-    asked = Asked(
+    wording = Wording(
         {
             "f": {"positive": ["a one"], "negative": ["no none"]},
             "g": {"positive": ["a two"], "negative": ["b none"]},
@@ -72,90 +71,90 @@ def test_scores_are_the_positive_side_less_the_negative_one():
         "test",
     )
     images = unit_rows(5, 0)
-    scores = EmbeddedPrompts(UnitEmbedder(Spelled()), asked).scores(images, "mean")
+    scores = EmbeddedPrompts(UnitEmbedder(Spelled()), wording).scores(images, "mean")
     np.testing.assert_allclose(scores, images[:, :2] - images[:, 2:3], atol=2e-6)
 
 
 def test_only_the_prompts_drawn_are_taken():
-    asked = Asked({"f": {"positive": ["a one", "a two"], "negative": []}}, "test")
+    wording = Wording({"f": {"positive": ["a one", "a two"], "negative": []}}, "test")
     images = unit_rows(5, 0)
-    scores = EmbeddedPrompts(UnitEmbedder(Spelled()), asked).scores(images, "mean", {"f": [1]})
+    scores = EmbeddedPrompts(UnitEmbedder(Spelled()), wording).scores(images, "mean", {"f": [1]})
     np.testing.assert_allclose(scores[:, 0], images[:, 1], atol=1e-6)
 
 
 def test_templates_are_filled_with_the_words_of_the_finding():
-    asked = asked_by(CHEXPERT, FIVE, None)
-    assert asked.prompts["pleural effusion"] == {
+    wording = wording_of(CHEXPERT, FIVE, None)
+    assert wording.prompts["pleural effusion"] == {
         "positive": ["Pleural Effusion"],
         "negative": ["no Pleural Effusion"],
     }
-    assert asked.origin == "templates of the protocol"
-    assert asked_by(LABELS, ("lung_mass",), None).prompts["lung_mass"]["positive"] == [
+    assert wording.origin == "templates of the protocol"
+    assert wording_of(LABELS, ("lung_mass",), None).prompts["lung_mass"]["positive"] == [
         "lung mass",
         "There is lung mass.",
     ]
 
 
 def test_prompts_of_our_own_say_so():
-    asked = asked_by(GLORIA, tuple(GLORIA.findings), None)
-    assert asked.origin == "written by medistill"
-    assert not asked.has_negative
+    wording = wording_of(GLORIA, tuple(GLORIA.findings), None)
+    assert wording.origin == "written by medistill"
+    assert not wording.has_negative
 
 
 def test_given_prompts_take_the_place_of_both_sides_whatever_their_case():
     given = {finding.title(): {"positive": [f"My {finding}."], "negative": []} for finding in FIVE}
-    asked = asked_by(CHEXPERT, FIVE, given)
-    assert asked.prompts["edema"] == {"positive": ["My edema."], "negative": []}
-    assert tuple(asked.prompts) == FIVE
-    assert asked.origin == "given in a file"
+    wording = wording_of(CHEXPERT, FIVE, given)
+    assert wording.prompts["edema"] == {"positive": ["My edema."], "negative": []}
+    assert tuple(wording.prompts) == FIVE
+    assert wording.origin == "given in a file"
 
 
 def test_the_corpus_may_write_its_findings_in_another_case_than_the_file():
     given = {"left effusion": {"positive": ["Fluid."], "negative": ["Dry."]}}
-    assert asked_by(LABELS, ("Left Effusion",), given).prompts["Left Effusion"]["positive"] == ["Fluid."]
+    assert wording_of(LABELS, ("Left Effusion",), given).prompts["Left Effusion"]["positive"] == ["Fluid."]
 
 
 def test_classes_take_no_denials():
     given = {finding: {"positive": ["yes"], "negative": ["no"]} for finding in FIVE}
-    assert not asked_by(GLORIA, FIVE, given).has_negative
+    assert not wording_of(GLORIA, FIVE, given).has_negative
 
 
 def test_a_file_that_names_only_some_findings_is_refused():
     given = {"edema": {"positive": ["a"], "negative": []}}
     with pytest.raises(CallError, match="name no 'atelectasis', which protocol chexpert-5 scores"):
-        asked_by(CHEXPERT, FIVE, given)
+        wording_of(CHEXPERT, FIVE, given)
 
 
 def test_denials_of_some_findings_alone_are_refused():
     given = {finding: {"positive": ["a"], "negative": []} for finding in FIVE}
     with pytest.raises(CallError, match="some findings have negative prompts and some have none"):
-        asked_by(CHEXPERT, FIVE, given | {"edema": {"positive": ["a"], "negative": ["b"]}})
+        wording_of(CHEXPERT, FIVE, given | {"edema": {"positive": ["a"], "negative": ["b"]}})
 
 
 def test_drawn_prompts_are_fixed_by_the_seed_and_the_run_without_repeats():
     protocol = PROTOCOLS["chexpert-5x200-medclip"]
-    asked = asked_by(protocol, tuple(protocol.findings), None)
-    drawn = [draw_prompts(protocol, asked, seed=0, run=run) for run in range(protocol.runs)]
-    assert drawn == [draw_prompts(protocol, asked, seed=0, run=run) for run in range(protocol.runs)]
-    assert draw_prompts(protocol, asked, seed=1, run=0) != drawn[0]
+    wording = wording_of(protocol, tuple(protocol.findings), None)
+    drawn = [draw_prompts(protocol, wording, seed=0, run=run) for run in range(protocol.runs)]
+    assert drawn == [draw_prompts(protocol, wording, seed=0, run=run) for run in range(protocol.runs)]
+    assert draw_prompts(protocol, wording, seed=1, run=0) != drawn[0]
     assert all(draw != drawn[0] for draw in drawn[1:])
     for draw in drawn:
         for finding, places in draw.items():
-            count = len(asked.prompts[finding]["positive"])
+            count = len(wording.prompts[finding]["positive"])
             assert len(set(places)) == len(places) == min(10, count)
             assert set(places) <= set(range(count))
 
 
 def test_over_draws_every_prompt_comes_up():
-    asked = Asked({"f": {"positive": [str(i) for i in range(12)], "negative": []}}, "test")
-    drawn = [draw_prompts(GLORIA, asked, seed=0, run=run)["f"] for run in range(60)]
+    wording = Wording({"f": {"positive": [str(i) for i in range(12)], "negative": []}}, "test")
+    drawn = [draw_prompts(GLORIA, wording, seed=0, run=run)["f"] for run in range(60)]
     counts = np.bincount(np.concatenate(drawn), minlength=12)
     assert counts.sum() == 60 * 5
     assert counts.min() >= 10
 
 
 def test_a_protocol_that_draws_nothing_takes_all():
-    assert draw_prompts(CHEXPERT, asked_by(CHEXPERT, FIVE, None), seed=0, run=0) is None
+    assert draw_prompts(CHEXPERT, wording_of(CHEXPERT, FIVE, None), seed=0, run=0) is None
 
 
 def one_line_from(call, said):
@@ -229,7 +228,7 @@ def test_the_cases_tested_are_no_validation_cases(corpus: FakeCorpus):
 
 def test_all_findings_beside_the_mean_leave_it_undefined(corpus):
     protocol = replace(LABELS, apart=corpus.findings)
-    found = run_protocol(protocol, UnitEmbedder(KnowingModel()), corpus, resamples=10).metrics
+    found = run_protocol(protocol, UnitEmbedder(KnowingModel()), corpus, resamples=10)[0]
     assert found["auroc_macro"]["value"] is None
     assert found["auroc/alpha"]["value"] == 1.0
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from medistill.evaluate.protocols.prompts import asked_by
+from medistill.evaluate.protocols.prompts import wording_of
 from medistill.evaluate.protocols.protocol import Protocol
 
 _WIDTH = 64
@@ -58,7 +58,7 @@ class Perfect(Blind):
             for part, i in every
         }
         self.texts = {}
-        for axis, sides in zip(axes[1:], asked_by(protocol, findings, None).prompts.values(), strict=True):
+        for axis, sides in zip(axes[1:], wording_of(protocol, findings, None).prompts.values(), strict=True):
             for side, sign in (("positive", 1), ("negative", -1)):
                 for text in sides[side]:
                     self.texts[text] = axes[0] if text in self.texts else sign * axis

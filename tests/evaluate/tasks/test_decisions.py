@@ -12,7 +12,8 @@ from medistill.evaluate.pages.evaluation import page
 from medistill.evaluate.statistics.calibrate import BINS, Calibration, uncalibrated
 from medistill.evaluate.statistics.interval import patient_weights, share_figure
 from medistill.evaluate.statistics.resample import resampled
-from medistill.evaluate.tasks.decisions import call_rates, decided
+from medistill.evaluate.tasks.decisions import call_rates, decisions
+from medistill.evaluate.tasks.zeroshot import Scored
 from tests.evaluate.pages.test_evaluation import Balanced
 
 FINDINGS = ("a", "b", "c")
@@ -34,10 +35,16 @@ def fitted(slope=1.3):
     )
 
 
-def made(scores, labels, before="own", resamples=200):
+def made(scores, labels, before="own", resamples=200, calibration=None):
     over = partial(resampled, patient_ids=PATIENTS, resamples=resamples, seed=0)
-    start = uncalibrated(1.0, 3) if before == "own" else None
-    return decided(scores, labels, FINDINGS, PATIENTS, fitted(), start, over)
+    cases = Scored(
+        scores=scores,
+        labels=labels,
+        findings=FINDINGS,
+        patient_ids=PATIENTS,
+        calibration=calibration or fitted(),
+    )
+    return decisions(cases, uncalibrated(1.0, 3) if before == "own" else None, over)
 
 
 def test_counts_are_the_confusion_matrix_at_the_threshold():
@@ -95,9 +102,7 @@ def test_before_and_after_fitting_are_told_where_they_are_known():
     scores, labels = cases()
     assert list(made(scores, labels).reliability) == ["before", "after"]
     assert list(made(scores, labels, before=None).reliability) == ["after"]
-    over = partial(resampled, patient_ids=PATIENTS, resamples=20, seed=0)
-    own = uncalibrated(1.0, 3)
-    assert list(decided(scores, labels, FINDINGS, PATIENTS, own, own, over).reliability) == ["before"]
+    assert list(made(scores, labels, calibration=uncalibrated(1.0, 3)).reliability) == ["before"]
 
 
 def test_without_a_finding_of_both_classes_nothing_is_told():

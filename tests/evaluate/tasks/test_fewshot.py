@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from medistill.data.studies import studies_of
 from medistill.evaluate.probes.linear_probe import LinearProbe
 from medistill.evaluate.probes.lpp import LPPlusPlus
 from medistill.evaluate.statistics.interval import patient_weights
+from medistill.evaluate.statistics.resample import over_draws
 from medistill.evaluate.tasks.draws import draw_classes, draw_shares, draw_shots
 from medistill.evaluate.tasks.fewshot import (
-    Shown,
     class_results,
     few_shot,
     probe_results,
@@ -21,11 +20,11 @@ from medistill.evaluate.tasks.fewshot_figures import (
     Guesses,
     Ranking,
     few_shot_metrics,
-    over_draws,
     stated,
 )
-from medistill.evaluate.tasks.training import Training, embedded_training, training_studies
+from medistill.evaluate.tasks.training import Training, training_of, training_studies
 from medistill.model.embedder import UnitEmbedder
+from tests.evaluate.conftest import sample_of
 
 FINDINGS = ("alpha", "beta")
 SHARES = ("1%", "10%", "100%")
@@ -220,61 +219,44 @@ def test_a_patient_among_the_cases_is_never_trained_on(corpus):
     train, test = corpus.split("train"), corpus.split("test")
     leaked = set(train.patient_ids[:40])
     test.patient_ids[:40] = train.patient_ids[:40]
-    _, studies = training_studies(corpus, "test", studies_of(test).patient_ids)
+    _, studies = training_studies(corpus, sample_of(test))
     assert leaked and not leaked & set(studies.patient_ids)
     assert set(studies.patient_ids) | leaked == set(train.patient_ids)
 
 
 def test_the_training_split_does_not_train_for_itself(corpus):
-    assert training_studies(corpus, "train", ()) is None
+    assert training_studies(corpus, sample_of(corpus.split("test"), split="train")) is None
 
 
 def test_only_what_is_drawn_is_embedded_and_embeddings_stay_with_their_studies(corpus, knowing):
     train = corpus.split("train")
     train.labels[::2] = np.nan
-    asked = []
-
-    def told(what, total):
-        return lambda done: asked.append((what, total, done))
-
-    found = training_studies(corpus, "test", ())
-    training = embedded_training(
-        UnitEmbedder(knowing), found, corpus.findings, 16, draws=2, seed=0, told=told
+    heard = []
+    sample = sample_of(corpus.split("test"), np.zeros((120, 16), np.float32))
+    training = training_of(
+        UnitEmbedder(knowing), corpus, sample, draws=2, on_progress=lambda *news: heard.append(news)
     )
     labeled_studies = np.isfinite(training.labels).any(axis=1)
     assert (np.linalg.norm(training.embeddings, axis=1) > 0.9).tolist() == labeled_studies.tolist()
-    assert sum(done for _, _, done in asked) == asked[0][1] == labeled_studies.sum()
-    own = knowing.encode_images([found[0].image(row) for row in found[1].rows])
+    assert heard[-1] == ("training images", labeled_studies.sum(), labeled_studies.sum())
+    own = knowing.encode_images([training.images[place] for place in range(len(training.images))])
     np.testing.assert_allclose(training.embeddings[labeled_studies], own[labeled_studies])
 
 
 def test_results_do_not_depend_on_the_order_of_the_training_rows(corpus, blind):
     rows = corpus.split("test")
-    studies = studies_of(rows)
-    images = blind.encode_images([rows.image(row) for row in studies.rows])
+    images = blind.encode_images([rows.image(row) for row in sample_of(rows).studies.rows])
     sides = (blind.encode_texts(["alpha", "beta", "gamma"]), blind.encode_texts(["no alpha"] * 3))
 
-    def scores():
-        results = few_shot(
-            UnitEmbedder(blind),
-            corpus,
-            "test",
-            Shown(rows, studies, images),
-            sides,
-            draws=2,
-            fine_tune=False,
-            seed=0,
-            told=lambda what, total: None,
-        )
-        return {name: result.scores for name, result in results.items()}
+    def figures():
+        return few_shot(UnitEmbedder(blind), corpus, sample_of(rows, images), sides, draws=2)
 
-    first = scores()
+    first = figures()
     corpus.rows["train"] = corpus.rows["train"].shuffled(5)
-    second = scores()
-    assert list(first) == list(second)
-    for name, by_finding in first.items():
-        for f, each in by_finding.items():
-            np.testing.assert_array_equal(np.stack(each), np.stack(second[name][f]))
+    second = figures()
+    assert first == second
+    for name, entry in first.items():
+        np.testing.assert_array_equal(entry.spread, second[name].spread)
 
 
 def test_the_interval_widens_with_the_spread_of_draws():

@@ -12,10 +12,11 @@ from medistill.evaluate.probes.fine_tune import FineTune
 from medistill.evaluate.statistics.interval import patient_weights
 from medistill.evaluate.tasks.draws import ShareDraw, draw_shares
 from medistill.evaluate.tasks.fewshot_figures import few_shot_metrics, stated
-from medistill.evaluate.tasks.fine_tuning import RowImages, fine_tune_results, validation_images
-from medistill.evaluate.tasks.training import Training, training_studies
+from medistill.evaluate.tasks.fine_tuning import fine_tune_results, validation_images
+from medistill.evaluate.tasks.training import RowImages, Training, training_studies
 from medistill.system.json_files import canonical_json
 from tests.conftest import tiny_model
+from tests.evaluate.conftest import sample_of
 
 NAMES = [f"fine_tune_auroc_macro@{share}" for share in ("1%", "10%", "100%")]
 
@@ -25,39 +26,27 @@ def opened(tiny_corpus):
     return open_corpus(tiny_corpus)
 
 
-def trained_on(found, shares):
-    studies = found[1]
-    nothing = np.zeros((len(studies), 2), np.float32)
-    return Training(embeddings=nothing, labels=studies.labels, patient_ids=studies.patient_ids, shares=shares)
-
-
 @pytest.mark.slow
 def test_a_share_is_ranked_by_a_model_fine_tuned_on_its_studies(opened):
-    rows = opened.split("test")
-    studies = studies_of(rows)
-    found = training_studies(opened, "test", studies.patient_ids)
-    chosen = np.arange(30)
-    training = trained_on(found, [ShareDraw("10%", 0, 30, chosen)])
-    validation = validation_images(opened, "test", set())
-    model, images, heard = tiny_model(), RowImages(rows, studies.rows), []
-    results = fine_tune_results(
-        model,
-        training,
-        found,
-        validation,
-        images,
-        studies.labels,
-        seed=0,
-        told=lambda what, total: lambda done: heard.append((total, done)),
+    sample = sample_of(opened.split("test"))
+    studies, chosen = sample.studies, np.arange(30)
+    rows, own = training_studies(opened, sample)
+    training = Training(
+        embeddings=np.zeros((len(own), 2), np.float32),
+        labels=own.labels,
+        patient_ids=own.patient_ids,
+        images=RowImages(rows, own.rows),
+        shares=[ShareDraw("10%", 0, 30, chosen)],
     )
-    train, where = found[0], found[1].rows[chosen].tolist()
-    tuned = FineTune(model).fit(
-        [train.image(row) for row in where], train.labels[where], validation=validation
-    )
-    scores = tuned.decision_function(images)
+    model, heard = tiny_model(), []
+    results = fine_tune_results(model, opened, training, sample, lambda *news: heard.append(news))
+    validation = validation_images(opened, "test", {*own.patient_ids, *studies.patient_ids})
+    where = own.rows[chosen].tolist()
+    tuned = FineTune(model).fit([rows.image(row) for row in where], rows.labels[where], validation=validation)
+    scores = tuned.decision_function(RowImages(sample.rows, studies.rows))
     for f in range(2):
         np.testing.assert_allclose(results[NAMES[1]].scores[f][0], scores[stated(studies.labels, f), f])
-    assert sum(done for _, done in heard) == heard[0][0] == 20
+    assert heard[-1] == ("fine-tuning rounds", 20, 20)
     weights = patient_weights(studies.patient_ids, 20, seed=0)
     metrics = few_shot_metrics(results, studies.labels, studies.patient_ids, weights, seed=0)
     assert metrics[NAMES[1]]["n_train_patients"] == 30

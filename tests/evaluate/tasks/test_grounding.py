@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from medistill.data.studies import studies_of
 from medistill.evaluate.evaluation import evaluate_model
 from medistill.evaluate.pages.evaluation import page
 from medistill.evaluate.pages.grounding import panels
@@ -13,7 +12,15 @@ from medistill.evaluate.statistics.interval import Figure, patient_weights
 from medistill.evaluate.tasks.grounding import contrast_to_noise, ground, pointing, pointing_center
 from medistill.model.grounding import PhraseMap
 from medistill.system.json_files import canonical_json
-from tests.evaluate.conftest import DIRECTIONS, FINDINGS, FakeCorpus, FakeRows, KnowingModel, fake_rows
+from tests.evaluate.conftest import (
+    DIRECTIONS,
+    FINDINGS,
+    FakeCorpus,
+    FakeRows,
+    KnowingModel,
+    fake_rows,
+    sample_of,
+)
 
 SHAPE = (12, 8)
 
@@ -89,11 +96,8 @@ def test_a_model_that_marks_the_place_scores_one_and_beats_the_middle():
 
 
 def test_a_model_that_guesses_scores_chance_within_its_interval():
-    rows = marked(600).split("test")
-    studies, weights = studies_of(rows), patient_weights(rows.patient_ids, 100, seed=0)
-    found = ground(
-        Guessing(), rows, studies, FINDINGS, DIRECTIONS.astype(np.float32), lambda task: task(weights), seed=0
-    ).metrics
+    sample = sample_of(marked(600).split("test"), resamples=100)
+    found = ground(Guessing(), sample, FINDINGS, DIRECTIONS.astype(np.float32)).metrics
     assert found["pointing_game_chance"]["value"] == pytest.approx(1 / 16)
     assert found["pointing_game"]["low"] < 1 / 16 < found["pointing_game"]["high"]
     assert found["cnr_signed"]["low"] < 0 < found["cnr_signed"]["high"]
@@ -204,13 +208,12 @@ def test_a_model_without_maps_gets_reasons_and_no_crash():
 def test_only_present_findings_count():
     corpus = marked()
     rows = corpus.split("test")
-    weights = patient_weights(rows.patient_ids, 5, seed=0)
-    studies = studies_of(rows)
+    sample = sample_of(rows, resamples=5)
     regions = {i: rows.regions(i) for i in range(len(rows))}
     rows.regions = lambda i: regions[i]
-    studies.labels[:, 0] = np.where(studies.labels[:, 0] == 1, -1, studies.labels[:, 0])
-    phrases = DIRECTIONS.astype(np.float32)
-    found = ground(Pointing(), rows, studies, FINDINGS, phrases, lambda task: task(weights), seed=0)
+    labels = sample.studies.labels
+    labels[:, 0] = np.where(labels[:, 0] == 1, -1, labels[:, 0])
+    found = ground(Pointing(), sample, FINDINGS, DIRECTIONS.astype(np.float32))
     assert f"pointing_game/{FINDINGS[0]}" not in found.metrics
     assert found.metrics["pointing_game"]["n_findings"] == 2
 

@@ -12,6 +12,7 @@ from medistill.evaluate.statistics.calibrate import uncalibrated
 from medistill.evaluate.statistics.interval import patient_weights
 from medistill.evaluate.statistics.resample import resampled
 from medistill.evaluate.tasks.slices import groups_of, slice_metrics
+from medistill.evaluate.tasks.zeroshot import Scored
 
 NAMES = ("alpha", "beta", "gamma")
 
@@ -48,8 +49,14 @@ def sliced(corpus):
         return resampled(task, patients, resamples=50, seed=0)
 
     def figures(labels=studies.labels):
-        groups = groups_of(rows, studies)
-        return slice_metrics(groups, scores, labels, NAMES, patients, uncalibrated(1.0, 3), over_patients)
+        cases = Scored(
+            scores=scores,
+            labels=labels,
+            findings=NAMES,
+            patient_ids=patients,
+            calibration=uncalibrated(1.0, 3),
+        )
+        return slice_metrics(groups_of(rows, studies), cases, over_patients)
 
     return figures, studies, scores
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 from sklearn import metrics
 
-from medistill.evaluate.statistics.auroc_variance import auroc_interval
+from medistill.evaluate.statistics.auroc_variance import area_of, clusters_of, variance
 from medistill.evaluate.statistics.calibrate import Calibration
 from medistill.evaluate.statistics.interval import patient_weights
-from medistill.evaluate.tasks.zeroshot import prompt_scores, zero_shot_metrics
+from medistill.evaluate.tasks.zeroshot import Scored, prompt_scores, zero_shot_metrics
 
 FINDINGS = ("alpha", "beta", "only negative", "never stated")
 PATIENTS = [f"{i // 2:03d}" for i in range(100)]
@@ -31,11 +32,19 @@ def calibration(findings=4):
     )
 
 
+def cases_of(scores, labels, findings, patients):
+    return Scored(
+        scores=scores,
+        labels=labels,
+        findings=findings,
+        patient_ids=patients,
+        calibration=calibration(len(findings)),
+    )
+
+
 def evaluated(scores, labels, findings=FINDINGS):
-    patients = PATIENTS[: len(scores)]
-    weights = patient_weights(patients, 50, seed=0)
-    given = calibration(len(findings))
-    return zero_shot_metrics(scores, labels, findings, patients, weights, calibration=given)
+    cases = cases_of(scores, labels, findings, PATIENTS[: len(scores)])
+    return zero_shot_metrics(cases, patient_weights(cases.patient_ids, 50, seed=0))
 
 
 def columns(scores, labels):
@@ -108,12 +117,14 @@ def test_the_bootstrap_of_a_finding_agrees_with_its_analytic_interval():
         labels + rng.standard_normal((2000, 1)) + np.repeat(rng.standard_normal((1000, 1)), 2, 0)
     ).astype(np.float32)
     weights = patient_weights(patients, 1000, seed=0)
-    entry = zero_shot_metrics(scores, labels, ("a",), patients, weights, calibration=calibration(1))[
-        "auroc/a"
-    ]
-    analytic = auroc_interval(scores[:, 0], labels[:, 0] == 1, patients)
-    assert entry["value"] == pytest.approx(analytic["value"])
-    assert (entry["low"], entry["high"]) == pytest.approx((analytic["low"], analytic["high"]), abs=0.003)
+    entry = zero_shot_metrics(cases_of(scores, labels, ("a",), patients), weights)["auroc/a"]
+    present = labels[:, 0] == 1
+    clusters = clusters_of(present, patients)
+    area = area_of(scores[:, 0], present, clusters)
+    assert entry["value"] == pytest.approx(area.value)
+    half = 1.96 * variance(area, clusters) ** 0.5 / (area.value * (1 - area.value))
+    low, high = expit(logit(area.value) + np.array([-half, half]))
+    assert (entry["low"], entry["high"]) == pytest.approx((low, high), abs=0.003)
 
 
 def test_a_finding_that_lacks_a_class_is_not_defined_and_says_so(scored):

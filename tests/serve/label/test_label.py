@@ -12,8 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from medistill.data.corpus import open_corpus
 from medistill.errors import CallError
-from medistill.evaluate.prompts.embedded import embed_prompts
-from medistill.evaluate.prompts.prompts import template
+from medistill.evaluate.prompts.prompts import embed_prompts, template
 from medistill.model.fingerprint import model_hash
 from medistill.model.saved import load
 from medistill.serve.label import label

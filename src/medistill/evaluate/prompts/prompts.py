@@ -4,11 +4,17 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float32
+
 from medistill.errors import CallError
+from medistill.model.embedding import Embedder, embed_texts, unit_mean
 
 Prompts = Mapping[str, Mapping[str, Sequence[str]]]
 """Finding -> {"positive": [...], "negative": [...]}."""
 SIDES = ("positive", "negative")
+Sides = tuple[Float32[np.ndarray, "f d"], Float32[np.ndarray, "f d"]]
+"""Embeddings of each finding's positive and negative prompts."""
 _TEMPLATES = {
     "positive": ("{}", "There is {}."),
     "negative": ("No {}.", "There is no {}."),
@@ -40,6 +46,15 @@ def template(finding: str) -> dict[str, list[str]]:
     return {side: [text.format(words) for text in texts] for side, texts in _TEMPLATES.items()}
 
 
+def embed_prompts(model: Embedder, prompts: Prompts) -> Sides:
+    """Each finding's positive and negative side: the mean of its prompts' embeddings, made unit."""
+    texts = [text for sides in prompts.values() for side in SIDES for text in sides[side]]
+    lengths = [len(sides[side]) for sides in prompts.values() for side in SIDES]
+    embedded = embed_texts(model, texts)
+    means = np.stack([unit_mean(part) for part in np.split(embedded, np.cumsum(lengths)[:-1])])
+    return means[0::2], means[1::2]
+
+
 def combined(parts: Iterable[Sequence[str]]) -> list[str]:
     """Every combination of a word or phrase from each part; an empty one stands for nothing said."""
     return [" ".join(word.strip() for word in words if word.strip()) for words in itertools.product(*parts)]
@@ -55,10 +70,10 @@ def checked(given: Any, sides: Sequence[str] = SIDES) -> Prompts:
     """The prompts, if they have the shape of prompts and texts on these sides; else a CallError."""
     if not isinstance(given, Mapping):
         raise CallError('prompts must be {finding: {"positive": [...], "negative": [...]}}')
-    for finding, found in given.items():
-        texts: Any = found if isinstance(found, Mapping) else {}
+    for finding, texts in given.items():
+        by_side: Any = texts if isinstance(texts, Mapping) else {}
         for side in sides:
-            if not _is_list_of_texts(texts.get(side)):
+            if not _is_list_of_texts(by_side.get(side)):
                 raise CallError(f"prompts for '{finding}' need a list of one or more texts under '{side}'")
     return given
 

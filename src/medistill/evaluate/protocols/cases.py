@@ -28,8 +28,8 @@ class Cases:
         self, model: UnitEmbedder, protocol: Protocol, on_progress: Progress | None
     ) -> Float32[np.ndarray, "n d"]:
         """The image of each case; `on_progress` hears a stage, how many are done, and of how many."""
-        told = counted(on_progress, f"{protocol.name}, {self.split} images", len(self.studies))
-        return embed_images(model, self.rows, self.studies.rows, told)
+        on_done = counted(on_progress, f"{protocol.name}, {self.split} images", len(self.studies))
+        return embed_images(model, self.rows, self.studies.rows, on_done)
 
 
 def findings_to_score(protocol: Protocol, corpus: Any) -> tuple[str, ...]:
@@ -84,18 +84,18 @@ def _cases(protocol: Protocol, corpus: Any, findings: Sequence[str], split: str)
 
 def _split(protocol: Protocol, corpus: Any) -> str:
     begins = protocol.split.endswith("-")
-    found = [
+    named = [
         name
         for name in corpus.splits
         if name == protocol.split or (begins and name.startswith(protocol.split))
     ]
-    if len(found) != 1:
-        hint = "; `prepare` draws it with --subset-seed" if begins and not found else ""
+    if len(named) != 1:
+        hint = "; `prepare` draws it with --subset-seed" if begins and not named else ""
         raise CallError(
             f"protocol {protocol.name} needs one split {protocol.split}{'*' * begins}, "
             f"there are {', '.join(corpus.splits)}{hint}"
         )
-    return found[0]
+    return named[0]
 
 
 def _each_image(rows: Any) -> Studies:

@@ -13,7 +13,7 @@ from medistill.model.embedding import Embedder, embed_texts
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wording:
     """The prompts of each finding, and whose they are."""
 
     prompts: dict[str, dict[str, list[str]]]
@@ -28,7 +28,7 @@ class Asked:
         return all(sides["negative"] for sides in self.prompts.values())
 
 
-def asked_by(protocol: Protocol, findings: Sequence[str], given: Prompts | None) -> Asked:
+def wording_of(protocol: Protocol, findings: Sequence[str], given: Prompts | None) -> Wording:
     """The protocol's prompts for these findings of a corpus; those given in a file take their place.
 
     CallError if the file names some of its findings and not all, or if only some have a negative side.
@@ -48,7 +48,7 @@ def asked_by(protocol: Protocol, findings: Sequence[str], given: Prompts | None)
     if len({bool(sides["negative"]) for sides in prompts.values()}) > 1:
         raise CallError("some findings have negative prompts and some have none: scores would not compare")
     whose = "templates of the protocol" if protocol.positive else "written by medistill"
-    return Asked(prompts, "given in a file" if given else whose)
+    return Wording(prompts, "given in a file" if given else whose)
 
 
 def _own(protocol: Protocol, finding: str) -> Mapping[str, Sequence[str]]:
@@ -62,9 +62,9 @@ def _own(protocol: Protocol, finding: str) -> Mapping[str, Sequence[str]]:
 class EmbeddedPrompts:
     """Each prompt's embedding, computed once."""
 
-    def __init__(self, model: Embedder, asked: Asked) -> None:
-        self._asked = asked
-        texts = [text for sides in asked.prompts.values() for side in SIDES for text in sides[side]]
+    def __init__(self, model: Embedder, wording: Wording) -> None:
+        self.wording = wording
+        texts = [text for sides in wording.prompts.values() for side in SIDES for text in sides[side]]
         self._of = dict(zip(texts, embed_texts(model, texts), strict=True))
 
     def scores(
@@ -78,7 +78,7 @@ class EmbeddedPrompts:
         drawn   which of the positive prompts of each finding to take; default all
         """
         columns: list[np.ndarray] = []
-        for finding, sides in self._asked.prompts.items():
+        for finding, sides in self.wording.prompts.items():
             positive = sides["positive"]
             chosen = [positive[place] for place in drawn[finding]] if drawn else positive
             score = pooled(images, self._rows(chosen), pooling)
@@ -103,12 +103,12 @@ def pooled(
     return np.round(images.astype(np.float64) @ mean, 6)
 
 
-def draw_prompts(protocol: Protocol, asked: Asked, *, seed: int, run: int) -> dict[str, list[int]] | None:
+def draw_prompts(protocol: Protocol, wording: Wording, *, seed: int, run: int) -> dict[str, list[int]] | None:
     """Which prompts of each finding this run takes; None for all of them."""
     if not protocol.sampled:
         return None
     drawn: dict[str, list[int]] = {}
-    for number, (finding, sides) in enumerate(asked.prompts.items()):
+    for number, (finding, sides) in enumerate(wording.prompts.items()):
         count = len(sides["positive"])
         order = np.random.default_rng([seed, run, number]).permutation(count)
         drawn[finding] = sorted(order[: protocol.sampled].tolist())

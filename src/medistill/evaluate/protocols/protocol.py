@@ -64,5 +64,5 @@ class Protocol:
     """What makes figures under this name differ, or mislead."""
 
     def __post_init__(self) -> None:
-        asked = bool(self.positive) + bool(self.prompts)
-        assert asked == (self.task != "retrieval"), "prompts come from templates or are written out"
+        origins = bool(self.positive) + bool(self.prompts)
+        assert origins == (self.task != "retrieval"), "prompts come from templates or are written out"

@@ -1,9 +1,9 @@
-"""A task's figures over resamples of whole patients, some resamples at a time."""
+"""Figures over resamples: of whole patients, some resamples at a time, and of draws."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from medistill.evaluate.statistics.interval import (
     Entry,
@@ -11,7 +11,14 @@ from medistill.evaluate.statistics.interval import (
     Metrics,
     Resampling,
     counts_in_blocks,
+    divided,
+    resample_counts,
 )
+
+Task = Callable[[Float32[np.ndarray, "n s"]], Metrics]
+"""What a task makes of its cases' weights, a column a resample."""
+OverPatients = Callable[[Task], Metrics]
+"""A task's figures over resamples of its patients: `resampled`, but for the task."""
 
 MOST_WEIGHTS = 2**25
 """Weights held at a time: 128 MB."""
@@ -19,7 +26,7 @@ _FEWEST = 256
 
 
 def resampled(
-    task: Callable[[Float32[np.ndarray, "n s"]], Metrics],
+    task: Task,
     patient_ids: Sequence[str],
     *,
     resamples: int,
@@ -38,6 +45,13 @@ def resampled(
     ]
     how = Resampling(tuple(patients.tolist()), resamples, (seed,))
     return {name: _joined([part[name] for part in parts], how) for name in parts[0]}
+
+
+def over_draws(areas: Float[np.ndarray, "r s"], *, seed: int) -> Float[np.ndarray, " s"]:
+    """Mean over the r draws, which are themselves resampled in every column but the first."""
+    counts = resample_counts(len(areas), areas.shape[1] - 1, seed=[seed, len(areas)]).astype(np.float64)
+    counts = np.where(np.isfinite(areas), counts, 0.0)
+    return divided((counts * np.nan_to_num(areas)).sum(axis=0), counts.sum(axis=0))
 
 
 def _joined(parts: Sequence[Entry], how: Resampling) -> Entry:

@@ -1,6 +1,6 @@
 """Zero-shot probabilities and calls: how well calibrated, how often right."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float, Float32
 
 from medistill.evaluate.statistics.calibrate import BINS, Calibration, bin_sums
 from medistill.evaluate.statistics.interval import Metrics, divided, patients_of, share_figure
-
-OverPatients = Callable[[Callable[[Float32[np.ndarray, "n s"]], Metrics]], Metrics]
+from medistill.evaluate.statistics.resample import OverPatients
+from medistill.evaluate.tasks.zeroshot import Scored
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decided:
+class Decisions:
     """What evaluation.json tells of probabilities and calls; both empty if no finding has both classes."""
 
     reliability: Mapping[str, list[Mapping[str, Any]]]
@@ -23,56 +23,41 @@ class Decided:
     """By finding: the four counts at its threshold, sensitivity and specificity."""
 
 
-NOTHING_DECIDED = Decided(reliability={}, calls={})
+NO_DECISIONS = Decisions(reliability={}, calls={})
 
 
-def decided(
-    scores: Float32[np.ndarray, "n f"],
-    labels: Float32[np.ndarray, "n f"],
-    findings: Sequence[str],
-    patient_ids: Sequence[str],
-    calibration: Calibration,
-    before: Calibration | None,
-    over_patients: OverPatients,
-) -> Decided:
+def decisions(cases: Scored, before: Calibration | None, over_patients: OverPatients) -> Decisions:
     """Calibration by bins over the findings that have both classes, and the calls of each of these.
 
-    calibration     of the scores, and the thresholds of the calls
-    before          what there is without fitting, if anything; equal where nothing was fitted
-    over_patients   figures of a task over resamples, as `resample.resampled` gives them
+    before   the calibration there is without fitting, if any; the cases' own where nothing was fitted
     """
-    both = np.array([(column == 1).any() and (column == 0).any() for column in labels.T], dtype=bool)
+    both = np.array([(column == 1).any() and (column == 0).any() for column in cases.labels.T], dtype=bool)
     if not both.any():
-        return NOTHING_DECIDED
-    names = [name for name, kept in zip(findings, both, strict=True) if kept]
-    scores, labels, fitted = scores[:, both], labels[:, both], calibration.of(both)
+        return NO_DECISIONS
+    cases = cases.of(both)
     stages = {"before": before.of(both)} if before else {}
-    if before is None or before.origin != fitted.origin:
-        stages["after"] = fitted
+    if before is None or before.origin != cases.calibration.origin:
+        stages["after"] = cases.calibration
     reliability = {
-        stage: _bins(how.probability(scores), labels, patient_ids, over_patients)
-        for stage, how in stages.items()
+        stage: _bins(how.probability(cases.scores), cases, over_patients) for stage, how in stages.items()
     }
-    called = fitted.probability(scores) >= fitted.threshold
-    rates = over_patients(lambda weights: call_rates(called, labels, names, patient_ids, weights))
+    called, given = cases.called, (cases.labels, cases.findings, cases.patient_ids)
+    rates = over_patients(lambda weights: call_rates(called, *given, weights))
     calls = {
-        name: _counts(called[:, f], labels[:, f])
-        | {"threshold": float(fitted.threshold[f])}
+        name: _counts(called[:, f], cases.labels[:, f])
+        | {"threshold": float(cases.calibration.threshold[f])}
         | {rate: rates[f"{rate}/{name}"] for rate in ("sensitivity", "specificity")}
-        for f, name in enumerate(names)
+        for f, name in enumerate(cases.findings)
     }
-    return Decided(reliability=reliability, calls=calls)
+    return Decisions(reliability=reliability, calls=calls)
 
 
 def _bins(
-    probability: Float[np.ndarray, "n f"],
-    labels: Float32[np.ndarray, "n f"],
-    patient_ids: Sequence[str],
-    over_patients: OverPatients,
+    probability: Float[np.ndarray, "n f"], cases: Scored, over_patients: OverPatients
 ) -> list[Mapping[str, Any]]:
-    sums = bin_sums(probability, labels)
+    sums = bin_sums(probability, cases.labels)
     cells, confidence, _ = sums.sum(axis=2)
-    present = over_patients(lambda weights: present_by_bin(sums, patient_ids, weights))
+    present = over_patients(lambda weights: present_by_bin(sums, cases.patient_ids, weights))
     return [
         {
             "from": place / BINS,

@@ -46,20 +46,20 @@ def examples_by_split(
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> dict[str, Shown]:
-    """Examples of the studies with a report of each of these splits, whichever of them is scored by what."""
-    found: dict[str, Shown] = {}
+    """Shown of the studies with a report of each of these splits, whichever of them is scored by what."""
+    by_split: dict[str, Shown] = {}
     for split in dict.fromkeys(splits):
         rows = corpus.split(split)
         studies = studies_of(rows)
         studies = studies.select(studies.reported)
         if not len(studies):
             continue
-        told = counted(on_progress, f"{split} images for examples", len(studies))
-        images = embed_images(model, rows, studies.rows, told)
+        on_done = counted(on_progress, f"{split} images for examples", len(studies))
+        images = embed_images(model, rows, studies.rows, on_done)
         reported = reported_of(model, studies, images)
         drawn = examples_of(rows, reported, seed=seed)
-        found[split] = Shown(examples=drawn, texts=len(reported.gallery.texts))
-    return found
+        by_split[split] = Shown(examples=drawn, texts=len(reported.gallery.texts))
+    return by_split
 
 
 def examples_of(rows: Any, reported: Reported, *, seed: int) -> tuple[Example, ...]:

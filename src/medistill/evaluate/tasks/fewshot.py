@@ -1,72 +1,53 @@
 """The few-shot task: classifiers on frozen embeddings of the training studies of each draw."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from medistill.data.studies import Studies
 from medistill.evaluate.probes.linear_probe import LinearProbe
 from medistill.evaluate.probes.lpp import ROUNDS, LPPlusPlus, blend
+from medistill.evaluate.prompts.prompts import Sides
+from medistill.evaluate.statistics.interval import Metrics
 from medistill.evaluate.tasks.draws import SHARES, SHOTS, Draw, ShareDraw, exclusive
-from medistill.evaluate.tasks.fewshot_figures import Guesses, Ranking, Results, classed, stated
-from medistill.evaluate.tasks.training import (
-    Told,
-    Training,
-    embedded_training,
-    share_ranking,
-    taught,
-    training_studies,
+from medistill.evaluate.tasks.fewshot_figures import (
+    Guesses,
+    Ranking,
+    Results,
+    classed,
+    few_shot_metrics,
+    stated,
 )
+from medistill.evaluate.tasks.sample import Sample
+from medistill.evaluate.tasks.training import Training, share_ranking, taught, training_of
 from medistill.model.embedder import UnitEmbedder
+from medistill.system.progress import Progress
 
 _SHARE_CS = (1.0, 0.1, 10.0, 100.0, 1000.0)
 """Wider than for shots: on thousands of studies the best C lies beyond 10."""
-Sides = tuple[Float32[np.ndarray, "f d"], Float32[np.ndarray, "f d"]]
-"""Text embeddings of each finding's positive and negative prompts."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The cases: what the classifiers are shown."""
-
-    rows: Any
-    studies: Studies
-    images: Float32[np.ndarray, "n d"]
 
 
 def few_shot(
     model: UnitEmbedder,
     corpus: Any,
-    split: str,
-    cases: Shown,
+    sample: Sample,
     sides: Sides,
     *,
     draws: int,
-    fine_tune: bool,
-    seed: int,
-    told: Told,
-) -> Results:
-    """What every classifier of few training patients makes of the cases, the studies of `split`."""
-    found = training_studies(corpus, split, cases.studies.patient_ids)
-    width = cases.images.shape[1]
-    training = embedded_training(model, found, corpus.findings, width, draws=draws, seed=seed, told=told)
-    results = probe_results(training, cases.images, cases.studies.labels, sides)
-    if not fine_tune:
-        return results
-    from medistill.evaluate.tasks.fine_tuning import RowImages, fine_tune_results, validation_images
+    fine_tune: bool = False,
+    on_progress: Progress | None = None,
+) -> Metrics:
+    """Figures of every classifier of few training patients on the cases of a sample."""
+    studies = sample.studies
+    training = training_of(model, corpus, sample, draws=draws, on_progress=on_progress)
+    results = probe_results(training, sample.images, studies.labels, sides)
+    if fine_tune:
+        from medistill.evaluate.tasks.fine_tuning import fine_tune_results
 
-    elsewhere = {*training.patient_ids, *cases.studies.patient_ids}
-    validation = validation_images(corpus, split, elsewhere)
-    images = RowImages(cases.rows, cases.studies.rows)
-    return {
-        **results,
-        **fine_tune_results(
-            model.model, training, found, validation, images, cases.studies.labels, seed=seed, told=told
-        ),
-    }
+        results = {**results, **fine_tune_results(model.model, corpus, training, sample, on_progress)}
+    given = (results, studies.labels, studies.patient_ids)
+    return sample.over_patients(lambda weights: few_shot_metrics(*given, weights, seed=sample.seed))
 
 
 def probe_results(
@@ -124,10 +105,10 @@ def class_results(
         drawn = [draw for draw in training.classes if draw.k == k]
         reason = f"a class has fewer than {k} patients to train on"
         y = np.repeat(np.arange(len(texts)), k)
-        for name, made in (("accuracy", LinearProbe()), ("accuracy_lpp", LPPlusPlus(texts))):
+        for name, probe in (("accuracy", LinearProbe()), ("accuracy_lpp", LPPlusPlus(texts))):
             right = np.zeros((len(drawn), len(cases)), dtype=bool)
             for row, draw in zip(right, drawn, strict=True):
-                row[:] = made.fit(training.embeddings[draw.studies], y).predict(images[cases]) == truth
+                row[:] = probe.fit(training.embeddings[draw.studies], y).predict(images[cases]) == truth
             counts = {"n_classes": len(texts), "n_draws": len(drawn)}
             results[f"{name}@{k}"] = Guesses(reason=reason, right=right, counts=counts)
     return results

@@ -10,15 +10,14 @@ from medistill.evaluate.statistics.auroc import auroc
 from medistill.evaluate.statistics.interval import (
     Entry,
     Metrics,
-    divided,
     figure,
     log_odds,
     mean_defined,
     mean_over,
     patients_of,
-    resample_counts,
     undefined,
 )
+from medistill.evaluate.statistics.resample import over_draws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +88,8 @@ def _macro(
     seed: int,
 ) -> Entry:
     findings = sorted(ranking.scores)
-    told = np.isin(labels[:, findings], (0, 1))
-    patients = patients_of(patient_ids, np.asarray(told.any(axis=1)))
+    known = np.isin(labels[:, findings], (0, 1))
+    patients = patients_of(patient_ids, np.asarray(known.any(axis=1)))
     if not findings:
         return undefined(ranking.reason, patients)
     by_finding: list[np.ndarray] = []
@@ -121,10 +120,3 @@ def _accuracy(
     entry = figure(over_draws(shares, seed=seed), patients)
     entry.update(guesses.counts)
     return entry
-
-
-def over_draws(areas: Float[np.ndarray, "r s"], *, seed: int) -> Float[np.ndarray, " s"]:
-    """Mean over the r draws, which are themselves resampled in every column but the first."""
-    counts = resample_counts(len(areas), areas.shape[1] - 1, seed=[seed, len(areas)]).astype(np.float64)
-    counts = np.where(np.isfinite(areas), counts, 0.0)
-    return divided((counts * np.nan_to_num(areas)).sum(axis=0), counts.sum(axis=0))

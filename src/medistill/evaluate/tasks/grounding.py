@@ -1,6 +1,6 @@
 """Grounding: does the map of a finding's phrase point at where the finding is marked?"""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
-from medistill.data.studies import Studies
 from medistill.evaluate.statistics.interval import (
     Entry,
     Metrics,
@@ -17,7 +16,9 @@ from medistill.evaluate.statistics.interval import (
     mean_over,
     undefined,
 )
+from medistill.evaluate.tasks.sample import Sample
 from medistill.model.grounding import STATED, NoPlacesError, PhraseMap
+from medistill.system.progress import Progress, counted
 
 CASES = 6
 _BATCH = 32
@@ -25,6 +26,8 @@ _MACRO = (
     *("pointing_game", "pointing_game_center", "pointing_game_chance", "pointing_game_over_center"),
     *("cnr", "cnr_signed"),
 )
+_COLUMNS = ("pointing_game", "pointing_game_center", "pointing_game_chance", "cnr_signed")
+"""What `case_scores` gives."""
 RULES = {
     "phrase": "the pooled positive prompts less the pooled negative ones, as in zero-shot",
     "map": STATED,
@@ -70,37 +73,32 @@ class Grounding:
 
 def ground(
     model: object,
-    rows: Any,
-    studies: Studies,
+    sample: Sample,
     findings: Sequence[str],
     phrases: Float32[np.ndarray, "f d"],
-    over_patients: Callable[[Callable[[Float32[np.ndarray, "n s"]], Metrics]], Metrics],
-    *,
-    seed: int,
-    on_done: Callable[[int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Grounding | None:
-    """Grounding figures on the studies' images; None if no finding of theirs is marked.
+    """Grounding figures on the images of a sample; None if no finding of theirs is marked.
 
-    phrases         what is looked for, a row a finding
-    over_patients   figures of a task over resamples, as `resample.resampled` gives them
-    on_done         hears how many studies each batch went through
+    phrases   what is looked for, a row a finding
     """
-    marked = _marked(rows, studies, findings)
+    marked = _marked(sample, findings)
     if not marked:
         return None
-    patients = [studies.patient_ids[place] for place, _ in marked]
+    patient_ids = sample.studies.patient_ids
     places, finding = np.array(marked).T
     scores = np.full((len(marked), len(_COLUMNS)), np.nan)
-    shown, cases = _drawn(finding, seed=seed), dict[int, Pointed]()
+    shown, cases = _drawn(finding, seed=sample.seed), dict[int, Pointed]()
     try:
-        for number, case in enumerate(_cases(model, rows, studies, findings, marked, phrases, on_done)):
+        for number, case in enumerate(_cases(model, sample, findings, marked, phrases, on_progress)):
             scores[number] = case_scores(case.heat, case.region)
             if number in shown:
                 cases[number] = case
     except NoPlacesError as error:
+        patients = [patient_ids[place] for place in places]
         return Grounding({name: undefined(str(error), patients) for name in _MACRO})
-    marks = (scores, places, finding, findings, studies.patient_ids)
-    metrics = over_patients(lambda weights: grounding_metrics(*marks, weights))
+    given = (scores, places, finding, findings, patient_ids)
+    metrics = sample.over_patients(lambda weights: grounding_metrics(*given, weights))
     return Grounding(metrics, tuple(cases[number] for number in shown))
 
 
@@ -112,10 +110,6 @@ def case_scores(heat: Float[np.ndarray, "h w"], region: Bool[np.ndarray, "h w"])
         float(region.mean()),
         contrast_to_noise(heat, region),
     )
-
-
-_COLUMNS = ("pointing_game", "pointing_game_center", "pointing_game_chance", "cnr_signed")
-"""What `case_scores` gives."""
 
 
 def pointing(heat: Float[np.ndarray, "h w"], region: Bool[np.ndarray, "h w"]) -> float:
@@ -190,14 +184,14 @@ def _entry(
     return entry
 
 
-def _marked(rows: Any, studies: Studies, findings: Sequence[str]) -> list[tuple[int, int]]:
+def _marked(sample: Sample, findings: Sequence[str]) -> list[tuple[int, int]]:
     """Place of the study and number of the finding, for each finding that is present and marked."""
-    found: list[tuple[int, int]] = []
-    for place, row in enumerate(studies.rows):
-        present = [f for f in range(len(findings)) if studies.labels[place, f] == 1]
-        regions = rows.regions(int(row)) if present else {}
-        found += [(place, f) for f in present if findings[f] in regions]
-    return found
+    marked: list[tuple[int, int]] = []
+    for place, row in enumerate(sample.studies.rows):
+        present = [f for f in range(len(findings)) if sample.studies.labels[place, f] == 1]
+        regions = sample.rows.regions(int(row)) if present else {}
+        marked += [(place, f) for f in present if findings[f] in regions]
+    return marked
 
 
 def _drawn(finding: Int[np.ndarray, " m"], *, seed: int) -> list[int]:
@@ -210,27 +204,25 @@ def _drawn(finding: Int[np.ndarray, " m"], *, seed: int) -> list[int]:
 
 def _cases(
     model: object,
-    rows: Any,
-    studies: Studies,
+    sample: Sample,
     findings: Sequence[str],
     marked: Sequence[tuple[int, int]],
     phrases: Float32[np.ndarray, "f d"],
-    on_done: Callable[[int], None] | None,
+    on_progress: Progress | None,
 ) -> Iterator[Pointed]:
     """Each marked finding with its map, a batch in memory at a time."""
     if not isinstance(model, PhraseMapper):
         raise NoPlacesError("the model gives no map of a phrase over an image")
-    done = 0
+    rows, studies = sample.rows, sample.studies
+    on_done, done = counted(on_progress, f"{sample.split} images with marks", len(studies)), 0
     for start in range(0, len(marked), _BATCH):
         batch = marked[start : start + _BATCH]
         images = [rows.image(int(studies.rows[place])) for place, _ in batch]
-        asked = torch.from_numpy(phrases[[f for _, f in batch]])
-        maps = model.phrase_maps(images, asked)
-        for (place, f), image, found in zip(batch, images, maps, strict=True):
+        maps = model.phrase_maps(images, torch.from_numpy(phrases[[f for _, f in batch]]))
+        for (place, f), image, heat in zip(batch, images, maps, strict=True):
             region = rows.regions(int(studies.rows[place]))[findings[f]]
-            yield Pointed(image, findings[f], region, found.over_image())
-        if on_done:
-            last = start + _BATCH >= len(marked)
-            reached = len(studies) if last else batch[-1][0] + 1
-            on_done(reached - done)
-            done = reached
+            yield Pointed(image, findings[f], region, heat.over_image())
+        # Studies without a mark are counted with the next that has one, the last of all with the last batch.
+        reached = len(studies) if start + _BATCH >= len(marked) else batch[-1][0] + 1
+        on_done(reached - done)
+        done = reached

@@ -16,9 +16,7 @@ from medistill.evaluate.statistics.interval import (
     percentiles,
     undefined,
 )
-from medistill.evaluate.tasks.fewshot_figures import over_draws
-
-Scores = Float32[np.ndarray, "n c"]
+from medistill.evaluate.statistics.resample import over_draws
 
 
 def standardized(scores: Float32[np.ndarray, "n c"]) -> Float32[np.ndarray, "n c"]:
@@ -44,15 +42,15 @@ def class_metrics(
     """
     if not len(truth):
         return {"accuracy": undefined("no case of one class alone", patient_ids)}
-    per_run = [_of_run(scores, truth, weights) for scores in runs]
+    by_run = [_of_run(scores, truth, weights) for scores in runs]
     entries: Metrics = {}
     for name in ("accuracy", "f1_macro", "auroc_macro"):
-        values = over_draws(np.stack([found[name] for found in per_run]), seed=seed)
+        values = over_draws(np.stack([figures[name] for figures in by_run]), seed=seed)
         interval = log_odds if name == "auroc_macro" else percentiles
         why = "needs cases of two classes"
         entries[name] = figure(values, patient_ids, reason=why, interval=interval, n_runs=len(runs))
     for c, name in enumerate(classes):
-        values = over_draws(np.stack([found[f"recall/{c}"] for found in per_run]), seed=seed)
+        values = over_draws(np.stack([figures[f"recall/{c}"] for figures in by_run]), seed=seed)
         own = [patient for patient, true in zip(patient_ids, truth, strict=True) if true == c]
         entries[f"recall/{name}"] = figure(values, own, reason="no case of the class", n_runs=len(runs))
     return entries
@@ -69,7 +67,7 @@ def _of_run(
     scores: Float32[np.ndarray, "n c"], truth: Int[np.ndarray, " n"], weights: Float32[np.ndarray, "n s"]
 ) -> dict[str, Float[np.ndarray, " s"]]:
     called = scores.argmax(axis=1)
-    found = {"accuracy": mean_over((called == truth).astype(np.float64), weights)}
+    figures = {"accuracy": mean_over((called == truth).astype(np.float64), weights)}
     areas: list[np.ndarray] = []
     f1: list[np.ndarray] = []
     for c in range(scores.shape[1]):
@@ -77,7 +75,7 @@ def _of_run(
         hit, total, claimed = (
             weights[part].sum(axis=0, dtype=np.float64) for part in (own & said, own, said)
         )
-        found[f"recall/{c}"] = divided(hit, total)
+        figures[f"recall/{c}"] = divided(hit, total)
         f1.append(np.where(total > 0, divided(2 * hit, total + claimed), np.nan))
         areas.append(auroc(scores[:, c], own, weights))
-    return found | {"f1_macro": mean_defined(np.stack(f1)), "auroc_macro": mean_defined(np.stack(areas))}
+    return figures | {"f1_macro": mean_defined(np.stack(f1)), "auroc_macro": mean_defined(np.stack(areas))}

@@ -88,8 +88,8 @@ def mean_cosine(rows: Float32[np.ndarray, "n d"]) -> float:
 def retrieval_of(reported: Reported, weights: Float32[np.ndarray, "n s"]) -> Metrics:
     """Every retrieval figure; the weights are of all studies, with a report or without."""
     studies = reported.studies
-    asked = (reported.images, reported.reports, reported.gallery, studies.labels, studies.patient_ids)
-    return retrieval_metrics(*asked, weights[reported.places])
+    given = (reported.images, reported.reports, reported.gallery, studies.labels, studies.patient_ids)
+    return retrieval_metrics(*given, weights[reported.places])
 
 
 def retrieval_metrics(
@@ -114,9 +114,9 @@ def retrieval_metrics(
 
     entries: Metrics = {}
     total = np.zeros(weights.shape[1])
-    for name, found, weight in (("i2t", ranks, weights), ("t2i", text_ranks, by_text)):
+    for name, rank, weight in (("i2t", ranks, weights), ("t2i", text_ranks, by_text)):
         for k in RECALL_AT:
-            values = mean_over((found <= k).astype(np.float64), weight)
+            values = mean_over((rank <= k).astype(np.float64), weight)
             entries[f"{name}_r@{k}"] = figure(values, patient_ids)
             total += values
     entries["rsum"] = figure(total, patient_ids)
@@ -150,16 +150,16 @@ def _precision_entries(
     patient_ids: Sequence[str],
     weights: Float32[np.ndarray, "n s"],
 ) -> Metrics:
-    asked = np.isfinite(labels).any(axis=1)
-    patients = patients_of(patient_ids, np.asarray(asked))
+    queries = np.isfinite(labels).any(axis=1)
+    patients = patients_of(patient_ids, np.asarray(queries))
     names = {k: f"i2t_p@{k}" for k in PRECISION_AT}
-    if not asked.any():
+    if not queries.any():
         return {name: undefined("the studies have no labels", patients) for name in names.values()}
-    order = np.argsort(-similar[asked], axis=1, kind="stable")
-    relevant = np.take_along_axis(relevant_texts(labels, gallery)[asked], order, axis=1)
+    order = np.argsort(-similar[queries], axis=1, kind="stable")
+    relevant = np.take_along_axis(relevant_texts(labels, gallery)[queries], order, axis=1)
     n = len(gallery.texts)
     return {
-        name: figure(mean_over(relevant[:, :k].mean(axis=1), weights[asked]), patients)
+        name: figure(mean_over(relevant[:, :k].mean(axis=1), weights[queries]), patients)
         if k <= n
         else undefined(f"the gallery holds {n} distinct reports, fewer than {k}", patients)
         for k, name in names.items()

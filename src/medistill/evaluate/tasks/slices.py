@@ -1,17 +1,16 @@
 """Zero-shot figures of groups of cases, by view, sex, age and source, and their differences."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
 from medistill.data.studies import Studies
-from medistill.evaluate.statistics.calibrate import Calibration
 from medistill.evaluate.statistics.difference import differences, group_difference
 from medistill.evaluate.statistics.interval import Metrics
-from medistill.evaluate.tasks.zeroshot import zero_shot_metrics
+from medistill.evaluate.statistics.resample import OverPatients
+from medistill.evaluate.tasks.zeroshot import Scored, zero_shot_metrics
 
 FEWEST = 20
 """Patients a group needs to be reported."""
@@ -26,13 +25,13 @@ def groups_of(rows: Any, studies: Studies) -> Groups:
 
     View is that of the image that stands for the study; cases that do not tell are in no group.
     """
-    told = {
+    columns = {
         name: [rows.column(name)[row] for row in studies.rows] for name in ("view", "sex", "age", "source")
     }
-    told["age"] = [_band(age) for age in told["age"]]
+    columns["age"] = [_band(age) for age in columns["age"]]
     patients = np.asarray(studies.patient_ids, dtype=str)
     groups: dict[str, dict[str, np.ndarray]] = {}
-    for name, values in told.items():
+    for name, values in columns.items():
         masks = {value: np.array([v == value for v in values]) for value in sorted({*values} - {None, ""})}
         large = {value: mask for value, mask in masks.items() if len(set(patients[mask])) >= FEWEST}
         if len(large) > 1:
@@ -40,54 +39,33 @@ def groups_of(rows: Any, studies: Studies) -> Groups:
     return groups
 
 
-def slice_metrics(
-    groups: Groups,
-    scores: Float32[np.ndarray, "n f"],
-    labels: Float32[np.ndarray, "n f"],
-    findings: Sequence[str],
-    patient_ids: Sequence[str],
-    calibration: Calibration,
-    over_patients: Callable[[Callable[[Float32[np.ndarray, "n s"]], Metrics]], Metrics],
-) -> dict[str, Metrics]:
+def slice_metrics(groups: Groups, cases: Scored, over_patients: OverPatients) -> dict[str, Metrics]:
     """`zero_shot/sex=F` and the like, then what each group has more or less than the largest one.
 
     Only findings that are present and absent in every group of the attribute count, so that the means are
     over the same findings. All groups are resampled together: a patient in two of them is drawn for both.
     """
-    found: dict[str, Metrics] = {}
+    metrics: dict[str, Metrics] = {}
     for name, masks in groups.items():
-        kept = np.array([_in_all(labels[:, f], masks) for f in range(len(findings))])
-        if not kept.any():
+        shared = np.array([_in_all(column, masks) for column in cases.labels.T])
+        if not shared.any():
             continue
-        names, fitted = [f for f, keep in zip(findings, kept, strict=True) if keep], calibration.of(kept)
         by_value: dict[str, Metrics] = {}
         for value, mask in masks.items():
-            patients = [patient for patient, inside in zip(patient_ids, mask, strict=True) if inside]
+            group = cases.of(shared).where(mask)
             by_value[value] = over_patients(
-                partial(_figures, scores[mask][:, kept], labels[mask][:, kept], names, patients, mask, fitted)
+                lambda weights, group=group, mask=mask: zero_shot_metrics(group, weights[mask])
             )
         largest = max(masks, key=lambda value: (int(masks[value].sum()), value))
-        found |= {f"zero_shot/{name}={value}": entries for value, entries in by_value.items()}
-        found |= {
+        metrics |= {f"zero_shot/{name}={value}": entries for value, entries in by_value.items()}
+        metrics |= {
             f"zero_shot/{name}={value} less {largest}": differences(
                 entries, by_value[largest], group_difference
             )
             for value, entries in by_value.items()
             if value != largest
         }
-    return found
-
-
-def _figures(
-    scores: Float32[np.ndarray, "m f"],
-    labels: Float32[np.ndarray, "m f"],
-    findings: Sequence[str],
-    patient_ids: Sequence[str],
-    mask: Bool[np.ndarray, " n"],
-    calibration: Calibration,
-    weights: Float32[np.ndarray, "n s"],
-) -> Metrics:
-    return zero_shot_metrics(scores, labels, findings, patient_ids, weights[mask], calibration=calibration)
+    return metrics
 
 
 def _in_all(labels: Float32[np.ndarray, " n"], masks: Mapping[str, Bool[np.ndarray, " n"]]) -> bool:

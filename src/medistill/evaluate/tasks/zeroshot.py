@@ -1,6 +1,7 @@
 """Zero-shot findings from prompts: ranking, decisions and calibration."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
@@ -8,7 +9,6 @@ from jaxtyping import Bool, Float, Float32
 from medistill.evaluate.statistics.auroc import auroc, average_precision
 from medistill.evaluate.statistics.calibrate import Calibration, bin_sums
 from medistill.evaluate.statistics.interval import (
-    Entry,
     Metrics,
     Ranked,
     divided,
@@ -20,6 +20,45 @@ from medistill.evaluate.statistics.interval import (
     why_undefined,
 )
 
+DECISIONS = ("accuracy", "f1_macro", "ece", "brier")
+"""Figures that need probabilities and thresholds."""
+_MACRO = ("auroc_macro", "ap_macro", *DECISIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Cases with a score and a label for each finding, and what makes probabilities of the scores."""
+
+    scores: Float32[np.ndarray, "n f"]
+    labels: Float32[np.ndarray, "n f"]
+    findings: Sequence[str]
+    patient_ids: Sequence[str]
+    calibration: Calibration
+
+    @property
+    def probability(self) -> Float[np.ndarray, "n f"]:
+        return self.calibration.probability(self.scores)
+
+    @property
+    def called(self) -> Bool[np.ndarray, "n f"]:
+        """Which findings are called present."""
+        return self.probability >= self.calibration.threshold
+
+    def of(self, chosen: Bool[np.ndarray, " f"]) -> "Scored":
+        """Some of the findings."""
+        return replace(
+            self,
+            scores=self.scores[:, chosen],
+            labels=self.labels[:, chosen],
+            findings=[finding for finding, kept in zip(self.findings, chosen, strict=True) if kept],
+            calibration=self.calibration.of(chosen),
+        )
+
+    def where(self, inside: Bool[np.ndarray, " n"]) -> "Scored":
+        """Some of the cases."""
+        patients = patients_of(self.patient_ids, inside)
+        return replace(self, scores=self.scores[inside], labels=self.labels[inside], patient_ids=patients)
+
 
 def prompt_scores(
     images: Float32[np.ndarray, "n d"],
@@ -30,68 +69,49 @@ def prompt_scores(
     return images @ (positive - negative).T
 
 
-def zero_shot_metrics(
-    scores: Float32[np.ndarray, "n f"],
-    labels: Float32[np.ndarray, "n f"],
-    findings: Sequence[str],
-    patient_ids: Sequence[str],
-    weights: Float32[np.ndarray, "n s"],
-    *,
-    calibration: Calibration,
-) -> Metrics:
+def zero_shot_metrics(cases: Scored, weights: Float32[np.ndarray, "n s"]) -> Metrics:
     """Every zero-shot figure over the cases labeled 1 or 0.
 
     The macro figures, the error of calibration and the Brier score are over the findings that have both
     classes; a resample leaves out the findings that lose one in it.
     """
-    stated = (labels == 0) | (labels == 1)
+    stated = (cases.labels == 0) | (cases.labels == 1)
     entries: Metrics = {}
     areas: list[np.ndarray] = []
     precisions: list[np.ndarray] = []
-    for f, finding in enumerate(findings):
-        cases = stated[:, f]
-        given = (scores[cases, f], labels[cases, f] == 1, weights[cases])
-        areas.append(auroc(*given))
-        precisions.append(average_precision(*given))
+    for f, finding in enumerate(cases.findings):
+        own = stated[:, f]
+        ranked = Ranked(cases.scores[own, f], cases.labels[own, f] == 1)
+        areas.append(auroc(ranked.scores, ranked.present, weights[own]))
+        precisions.append(average_precision(ranked.scores, ranked.present, weights[own]))
         entries[f"auroc/{finding}"] = figure(
             areas[-1],
-            patients_of(patient_ids, cases),
-            reason=why_undefined(labels[:, f]),
+            patients_of(cases.patient_ids, own),
+            reason=why_undefined(cases.labels[:, f]),
             interval=log_odds,
-            ranked=Ranked(*given[:2]),
+            ranked=ranked,
         )
     defined = np.isfinite([area[0] for area in areas])
-    pooled = patients_of(patient_ids, stated[:, defined].any(axis=1))
+    pooled = patients_of(cases.patient_ids, stated[:, defined].any(axis=1))
     if not defined.any():
         reason = "no finding has both a positive and a negative case"
         return entries | {name: undefined(reason, pooled) for name in _MACRO}
-    calls = calibration.probability(scores)[:, defined] >= calibration.threshold[defined]
+    count = int(defined.sum())
     area = mean_defined(np.stack(areas)[defined])
-    entries["auroc_macro"] = figure(area, pooled, interval=log_odds, n_findings=int(defined.sum()))
-    found = {
+    entries["auroc_macro"] = figure(area, pooled, interval=log_odds, n_findings=count)
+    others = {
         "ap_macro": mean_defined(np.stack(precisions)[defined]),
-        **_decisions(calls, labels[:, defined], weights),
-        **_calibration_errors(calibration.probability(scores)[:, defined], labels[:, defined], weights),
+        **_decisions(cases.of(defined), weights),
+        **_calibration_errors(cases.of(defined), weights),
     }
-    return entries | {name: _macro(values, pooled, int(defined.sum())) for name, values in found.items()}
+    return entries | {name: figure(values, pooled, n_findings=count) for name, values in others.items()}
 
 
-DECISIONS = ("accuracy", "f1_macro", "ece", "brier")
-"""Figures that need probabilities and thresholds."""
-_MACRO = ("auroc_macro", "ap_macro", *DECISIONS)
-
-
-def _macro(values: Float[np.ndarray, " s"], patient_ids: Sequence[str], findings: int) -> Entry:
-    return figure(values, patient_ids, n_findings=findings)
-
-
-def _decisions(
-    calls: Bool[np.ndarray, "n f"], labels: Float[np.ndarray, "n f"], weights: Float32[np.ndarray, "n s"]
-) -> dict[str, Float[np.ndarray, " s"]]:
-    present, absent = labels == 1, labels == 0
+def _decisions(cases: Scored, weights: Float32[np.ndarray, "n s"]) -> dict[str, Float[np.ndarray, " s"]]:
+    present, absent, called = cases.labels == 1, cases.labels == 0, cases.called
     count = weights.astype(np.float64)
     hit, alarm, positive, negative = (
-        cells.T.astype(np.float64) @ count for cells in (calls & present, calls & absent, present, absent)
+        cells.T.astype(np.float64) @ count for cells in (called & present, called & absent, present, absent)
     )
     both = (positive > 0) & (negative > 0)
     accuracy = divided(hit + negative - alarm, np.where(both, positive + negative, 0))
@@ -100,10 +120,9 @@ def _decisions(
 
 
 def _calibration_errors(
-    probability: Float[np.ndarray, "n f"],
-    labels: Float[np.ndarray, "n f"],
-    weights: Float32[np.ndarray, "n s"],
+    cases: Scored, weights: Float32[np.ndarray, "n s"]
 ) -> dict[str, Float[np.ndarray, " s"]]:
+    labels, probability = cases.labels, cases.probability
     stated = (labels == 0) | (labels == 1)
     count = weights.astype(np.float64)
     cells, confidence, present = (part @ count for part in bin_sums(probability, labels))

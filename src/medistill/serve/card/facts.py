@@ -12,7 +12,7 @@ from medistill.data.corpus import CARD, open_corpus
 from medistill.engine.checkpoint import load_checkpoint
 from medistill.engine.track import best_validation, read_track
 from medistill.errors import CallError
-from medistill.evaluate.files import METRICS, PROTOCOL, read_metrics
+from medistill.evaluate.files import ACCOUNT, METRICS, read_metrics
 from medistill.evaluate.statistics.interval import Metrics
 from medistill.model.dual import DualEncoder
 from medistill.model.fingerprint import model_hash
@@ -151,9 +151,9 @@ def _evaluations(run: Path, named: Sequence[Path], sha256: str) -> list[Evaluate
 def _read(folder: Path) -> Evaluated:
     try:
         return Evaluated(
-            metrics=read_metrics(folder), account=json.loads((folder / PROTOCOL).read_text("utf-8"))
+            metrics=read_metrics(folder), account=json.loads((folder / ACCOUNT).read_text("utf-8"))
         )
     except (OSError, ValueError):
         raise CallError(
-            f"no evaluation in {folder}: expected {METRICS} and {PROTOCOL}, which `medistill evaluate` writes"
+            f"no evaluation in {folder}: expected {METRICS} and {ACCOUNT}, which `medistill evaluate` writes"
         ) from None

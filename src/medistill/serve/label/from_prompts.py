@@ -10,8 +10,7 @@ from jaxtyping import Bool, Float, Float32
 from medistill.data.corpus import Corpus, Rows, corpus_hash, cut_by_patient, open_corpus
 from medistill.data.studies import Studies, studies_of
 from medistill.errors import CallError
-from medistill.evaluate.prompts.embedded import embed_prompts
-from medistill.evaluate.prompts.prompts import Prompts
+from medistill.evaluate.prompts.prompts import Prompts, embed_prompts
 from medistill.evaluate.statistics.calibrate import fit_calibration
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.embedding import embed_images

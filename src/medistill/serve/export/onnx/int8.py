@@ -14,14 +14,13 @@ import numpy as np
 from medistill.data.corpus import Corpus, corpus_hash
 from medistill.data.studies import UNIT, Studies, studies_of
 from medistill.errors import CallError
-from medistill.evaluate.prompts.embedded import embed_prompts
-from medistill.evaluate.prompts.prompts import Prompts, resolve_prompts
+from medistill.evaluate.prompts.prompts import Prompts, embed_prompts, resolve_prompts
 from medistill.evaluate.statistics.calibrate import uncalibrated
 from medistill.evaluate.statistics.difference import differences, paired_difference
 from medistill.evaluate.statistics.interval import Metrics
 from medistill.evaluate.statistics.resample import resampled
 from medistill.evaluate.tasks.retrieval import retrieval_of
-from medistill.evaluate.tasks.zeroshot import prompt_scores, zero_shot_metrics
+from medistill.evaluate.tasks.zeroshot import Scored, prompt_scores, zero_shot_metrics
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.embedding import Reported, embed_images, reported_of
 from medistill.serve.export.faithful import write_account
@@ -147,14 +146,14 @@ def _figures(
 
 
 def _zero_shot(scores: Any, studies: Studies, findings: Sequence[str], weights: Any) -> Metrics:
-    figures = zero_shot_metrics(
-        scores,
-        studies.labels,
-        findings,
-        studies.patient_ids,
-        weights,
+    cases = Scored(
+        scores=scores,
+        labels=studies.labels,
+        findings=findings,
+        patient_ids=studies.patient_ids,
         calibration=uncalibrated(None, len(findings)),
     )
+    figures = zero_shot_metrics(cases, weights)
     return {name: figures[name] for name in (*_ZERO_SHOT, *(f"auroc/{finding}" for finding in findings))}
 
 
