@@ -34,6 +34,7 @@ from medistill.serve.export.vit_bert import (
 )
 
 CARD = "README.md"
+_TEMPLATES = Path(__file__).with_name("templates")
 LIBRARY = "transformers' VisionTextDualEncoderModel"
 _SMALL = 2.0**-12
 """BERT's pooler ends in a tanh. Given a class token this much smaller it passes it on, changed by less than
@@ -166,16 +167,16 @@ def _largest_difference(model: DualEncoder, folder: Path) -> float:
 def write_hub_card(source: Path, model: DualEncoder, account: Mapping[str, Any], folder: Path) -> None:
     """README.md: the facts of the run `source`, or, of a model folder alone, what the weights tell."""
     letterbox = str(account["letterbox"])
-    loading = _text("card_use.md", letterbox=letterbox[0].upper() + letterbox[1:])
+    loading = _text("use.md", letterbox=letterbox[0].upper() + letterbox[1:])
     if (source / "model").is_dir():
         facts = gather(source)
         text = f"{front_matter(facts, library='transformers')}\n{body(facts, loading=loading)}"
     else:
         known = {"sha256": account["model_sha256"], "size": model.size, "max_tokens": model.max_tokens}
-        text = _text("card_alone.md", **known) + loading
+        text = _text("alone.md", **known) + loading
     (folder / CARD).write_text(text, "utf-8")
 
 
 def _text(name: str, **values: Any) -> str:
-    """A Markdown file that lies beside this one, with the values in their places."""
-    return Path(__file__).with_name(name).read_text("utf-8").format(**values)
+    """A template with the values in their places."""
+    return (_TEMPLATES / name).read_text("utf-8").format(**values)
