@@ -127,7 +127,7 @@ def test_what_is_no_export_is_one_line(home, copied):
     assert "no export in" in refused(f"onnx:{home / 'model'}")
     assert "no export in" in refused(f"onnx:{home / 'nowhere'}")
     rewrite(copied / "export.json", kind="hub")
-    assert "was made by --to hub, expected --to onnx" in refused(f"onnx:{copied}")
+    assert "is for hub: expected export.json" in refused(f"onnx:{copied}")
 
 
 def test_an_export_without_8_bit_graphs_says_so(copied):

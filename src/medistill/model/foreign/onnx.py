@@ -1,7 +1,6 @@
 """ONNX exports of `medistill export` under onnxruntime, an optional extra."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from medistill.data.image import letterbox
 from medistill.errors import CallError, MedistillError
 from medistill.model.foreign.model import ForeignModel, first_line, tried
+from medistill.system.json_files import read_json
 
 PREFIX = "onnx:"
 INT8 = "int8"
@@ -111,15 +111,10 @@ def _one_by_one(features: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
 
 def read_export(folder: Path) -> dict[str, Any]:
     """The account of an ONNX export; CallError if there is none."""
-    try:
-        account = json.loads((folder / EXPORT).read_text("utf-8"))
-        kind = account["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CallError(
-            f"no export in {folder}: expected {EXPORT}, which `medistill export` writes"
-        ) from error
-    if kind != "onnx":
-        raise CallError(f"the export in {folder} was made by --to {kind}, expected --to onnx")
+    expected = f"expected {EXPORT}, which `medistill export --to onnx` writes"
+    account = read_json(folder / EXPORT, f"no export in {folder}: {expected}")
+    if account["kind"] != "onnx":
+        raise CallError(f"the export in {folder} is for {account['kind']}: {expected}")
     return account
 
 

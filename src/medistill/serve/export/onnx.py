@@ -30,7 +30,7 @@ from medistill.serve.export.faithful import ALLOWED, described, expect_equal, wr
 
 IMAGE, TEXT, OUTPUT = "image.onnx", "text.onnx", "embeddings"
 OPSET = 18
-"""The lowest that torch's exporter writes without converting the graph afterwards."""
+"""That of torch's own operators: to any other its exporter converts the graph afterwards."""
 LARGEST = 1_500_000_000
 """Bytes of weights that stay inside the .onnx file; protobuf's own limit is 2 GB."""
 OPERATORS = ("MatMul", "Gemm", "Gather")
@@ -77,7 +77,7 @@ def write_graphs(model: DualEncoder, folder: Path) -> None:
     MedistillError naming the tower that torch cannot turn into a graph.
     """
     batch = torch.export.Dim("batch")
-    length = torch.export.Dim("length", min=2, max=model.max_tokens)
+    length = torch.export.Dim("length", min=2, max=model.max_tokens)  # torch would fix a length of 1
     images = (torch.zeros(2, model.size, model.size, dtype=torch.uint8),)
     tokens = torch.ones(2, min(_WORDS, model.max_tokens), dtype=torch.long)
     texts = (tokens, tokens.clone())  # torch takes one tensor given twice for a single input
