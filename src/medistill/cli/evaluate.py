@@ -29,7 +29,8 @@ def evaluate(
 
     Args:
         model: Run or model folder; or hf:NAME, a dual encoder of transformers (hub name or folder); or
-            open_clip:NAME:WEIGHTS (a tag or a file), open_clip:local-dir:FOLDER, open_clip:hf-hub:NAME.
+            open_clip:NAME:WEIGHTS (a tag or a file), open_clip:local-dir:FOLDER, open_clip:hf-hub:NAME; or
+            onnx:FOLDER or onnx:FOLDER:int8, the graphs in an export of `medistill export --to onnx`.
         data: Corpus folder written by `medistill prepare`.
         out: Folder to write metrics.json, evaluation.json and page.html into.
         against: Other models to compare with MODEL on the same cases: each is evaluated into OUT/A, OUT/B and

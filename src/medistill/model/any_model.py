@@ -1,23 +1,29 @@
-"""Any model by its name: ours, transformers', open_clip's."""
+"""Any model by its name: ours, transformers', open_clip's, or an ONNX export."""
 
 import json
 from pathlib import Path
 
 from medistill.model.dual import DualEncoder
+from medistill.model.foreign import onnx as foreign_onnx
 from medistill.model.foreign import open_clip as foreign_open_clip
 from medistill.model.foreign.model import ForeignModel
 from medistill.model.saved import load
+
+_FOREIGN = (foreign_open_clip.PREFIX, foreign_onnx.PREFIX, "hf:")
 
 
 def open_model(name: str | Path) -> DualEncoder | ForeignModel:
     """The model of that name, in eval mode on the CPU; reads no pickle that could run code.
 
-    name    a run or model folder of ours, `hf:` before a hub name or folder of transformers, or
-            `open_clip:NAME:PRETRAINED` as open_clip spells them
+    name    a run or model folder of ours, `hf:` before a hub name or folder of transformers,
+            `open_clip:NAME:PRETRAINED` as open_clip spells them, or `onnx:FOLDER` and `onnx:FOLDER:int8` for
+            the graphs that `medistill export` wrote
     """
     name = str(name)
     if name.startswith(foreign_open_clip.PREFIX):
         return foreign_open_clip.open_open_clip(name.removeprefix(foreign_open_clip.PREFIX))
+    if name.startswith(foreign_onnx.PREFIX):
+        return foreign_onnx.open_onnx(name.removeprefix(foreign_onnx.PREFIX))
     if name.startswith("hf:"):
         from medistill.model.foreign.hf import open_hf
 
@@ -26,8 +32,8 @@ def open_model(name: str | Path) -> DualEncoder | ForeignModel:
 
 
 def is_foreign(name: str | Path) -> bool:
-    """Whether the name is that of another library's model."""
-    return str(name).startswith((foreign_open_clip.PREFIX, "hf:"))
+    """Whether the name is that of a model in the format of another library."""
+    return str(name).startswith(_FOREIGN)
 
 
 def public_name(name: str | Path) -> str:

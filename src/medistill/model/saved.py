@@ -69,7 +69,7 @@ def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:
 
 
 def _model_folder(path: Path) -> Path:
-    if str(path).startswith(("open_clip:", "hf:")):
+    if str(path).startswith(("open_clip:", "hf:", "onnx:")):
         raise CallError(f"{path} is a model of another library: medistill.open_model loads it for evaluation")
     for folder in (path / "model", path):
         if (folder / "model.safetensors").is_file() and (folder / "config.json").is_file():

@@ -98,5 +98,5 @@ def run_without_medistill(program: str, *arguments: Path | str) -> dict[str, np.
     return {name: np.array(rows) for name, rows in json.loads(done.stdout).items()}
 
 
-def apart(found: np.ndarray, expected: torch.Tensor) -> float:
-    return float(np.abs(found - expected.numpy()).max())
+def apart(found: np.ndarray | torch.Tensor, expected: torch.Tensor) -> float:
+    return float(np.abs(np.asarray(found) - expected.numpy()).max())

@@ -24,19 +24,19 @@ def model(tmp_path_factory):
     return saved(vit_model(), tmp_path_factory.mktemp("model") / "model")
 
 
-@pytest.mark.parametrize("name", ["hf:owner/name", "open_clip:ViT-B-32:openai"])
+@pytest.mark.parametrize("name", ["hf:owner/name", "open_clip:ViT-B-32:openai", "onnx:exported:int8"])
 @pytest.mark.parametrize("to", ["onnx", "hub", "open_clip"])
 def test_models_of_other_libraries_are_left_to_their_own_tools(capsys, tmp_path, name, to):
     assert "model of another library" in refused(capsys, name, "--to", to, "--out", tmp_path / "out")
 
 
-def test_8_bits_without_a_corpus_to_measure_them_on_are_refused(capsys, model, tmp_path):
-    said = refused(capsys, model, "--to", "onnx", "--out", tmp_path / "out", "--int8")
-    assert "--int8 and --data go together" in said
+def test_a_corpus_to_measure_8_bits_on_goes_with_8_bits(capsys, model, tmp_path):
+    said = refused(capsys, model, "--to", "onnx", "--out", tmp_path / "out", "--data", tmp_path)
+    assert "--data goes with --int8" in said
 
 
-def test_8_bits_are_for_onnx_alone(capsys, model, tiny_corpus, tmp_path):
-    said = refused(capsys, model, "--to", "hub", "--out", tmp_path / "out", "--int8", "--data", tiny_corpus)
+def test_8_bits_are_for_onnx_alone(capsys, model, tmp_path):
+    said = refused(capsys, model, "--to", "hub", "--out", tmp_path / "out", "--int8")
     assert "--int8 goes with --to onnx" in said
 
 

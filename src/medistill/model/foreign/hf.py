@@ -131,8 +131,8 @@ def _stored_names(source: str) -> set[str]:
 def _features(network: Any, method: Callable[..., Any], inputs: Any) -> Tensor:
     """What the method makes of those inputs that it takes; before its unit norm."""
     device, taken = device_of(network), inspect.signature(method).parameters
-    found = method(**{key: value.to(device) for key, value in inputs.items() if key in taken})
-    return found if isinstance(found, Tensor) else found.pooler_output
+    output = method(**{key: value.to(device) for key, value in inputs.items() if key in taken})
+    return output if isinstance(output, Tensor) else output.pooler_output
 
 
 def _token_limit(tokenizer: Any, config: Any) -> int:
@@ -146,10 +146,10 @@ def _token_limit(tokenizer: Any, config: Any) -> int:
 
 def _image_preprocessing(processor: Any) -> dict[str, Any]:
     """What the image processor does, a step it leaves out as None."""
-    told = processor.to_dict()
+    settings = processor.to_dict()
 
     def step(flag: str, key: str) -> Any:
-        return told.get(key) if told.get(flag) else None
+        return settings.get(key) if settings.get(flag) else None
 
     resample = step("do_resize", "resample")
     return {
@@ -169,9 +169,9 @@ def _expect_safetensors(shown: str, folder: Path) -> None:
         raise CallError(_no_safetensors(shown, f" but {pickles[0]}" if pickles else ""))
 
 
-def _no_safetensors(shown: str, found: str = "") -> str:
+def _no_safetensors(shown: str, instead: str = "") -> str:
     return (
-        f"{shown} has no model.safetensors{found}; a pickle may run code when read and is refused. "
+        f"{shown} has no model.safetensors{instead}; a pickle may run code when read and is refused. "
         "If you trust it, convert it: transformers.AutoModel.from_pretrained(OLD).save_pretrained(NEW), "
         "and the same for AutoTokenizer and AutoImageProcessor; then hf:NEW"
     )

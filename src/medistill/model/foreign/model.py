@@ -53,7 +53,7 @@ class ForeignModel:
         return self._rows(self.text_features, texts, batch_size)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The network's, so that its hash can be told."""
+        """The network's, which its hash is made of."""
         return self.network.state_dict()
 
     def _rows(

@@ -116,15 +116,15 @@ def _assembled(network: Any, preprocess: Any, tokenizer: Any) -> ForeignModel:
     )
 
 
-def _image_preprocessing(told: dict[str, Any]) -> dict[str, Any]:
+def _image_preprocessing(settings: dict[str, Any]) -> dict[str, Any]:
     """In the words of the other kinds of models."""
     return {
         "by": "open_clip",
-        "resize": told["size"],
-        "interpolation": "bilinear" if told["interpolation"] == "bilinear" else "bicubic",
-        "crop": _CROPS[told["resize_mode"]],
+        "resize": settings["size"],
+        "interpolation": "bilinear" if settings["interpolation"] == "bilinear" else "bicubic",
+        "crop": _CROPS[settings["resize_mode"]],
         "rescale": 1 / 255,
-        "mean": told["mean"],
-        "std": told["std"],
+        "mean": settings["mean"],
+        "std": settings["std"],
         "channels": 3,
     }

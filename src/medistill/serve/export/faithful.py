@@ -8,11 +8,12 @@ from medistill import __version__
 from medistill.errors import MedistillError
 from medistill.model.dual import DualEncoder
 from medistill.model.fingerprint import model_hash
+from medistill.model.foreign.onnx import EXPORT
 
-EXPORT = "export.json"
 FORMAT = 1
 ALLOWED = 1e-4
-"""Largest difference of any number of an embedding from PyTorch's."""
+"""Largest difference of any number of an embedding from PyTorch's. Sums in another order of float32 differ by
+about 1e-6, embeddings by another pooling or of other weights by more than 1e-3."""
 
 
 def described(model: DualEncoder, kind: str) -> dict[str, Any]:
@@ -29,9 +30,9 @@ def described(model: DualEncoder, kind: str) -> dict[str, Any]:
     }
 
 
-def write_account(folder: Path, told: dict[str, Any]) -> None:
+def write_account(folder: Path, account: dict[str, Any]) -> None:
     """export.json: what the export is of, how to call it, how it was checked."""
-    (folder / EXPORT).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    (folder / EXPORT).write_text(json.dumps(account, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def expect_equal(difference: float, what: str) -> float:

@@ -23,21 +23,23 @@ from medistill.model.tokenizer import tokenize
 from medistill.serve.card.facts import gather
 from medistill.serve.card.metadata import front_matter
 from medistill.serve.card.text import body
-from medistill.serve.export.expressible import (
+from medistill.serve.export.faithful import ALLOWED, described, expect_equal, write_account
+from medistill.serve.export.vit_bert import (
+    TEXTS,
     color_patches,
     expect_vit_and_bert,
     patch_embedding,
     refusal,
+    write_tokenizer,
 )
-from medistill.serve.export.faithful import ALLOWED, described, expect_equal, write_account
-from medistill.serve.export.tokenizer_files import write_tokenizer
 
+CARD = "README.md"
+_TEMPLATES = Path(__file__).with_name("templates")
 LIBRARY = "transformers' VisionTextDualEncoderModel"
 _SMALL = 2.0**-12
 """BERT's pooler ends in a tanh. Given a class token this much smaller it passes it on, changed by less than
 (27 / 4096)^2 / 3 = 1.5e-5 of itself (27: the largest a number can be after a LayerNorm of width 768), and the
 projection, which has no bias, makes up for the factor. A power of two: the factor itself rounds nothing."""
-_TEXTS = ("normal", "no effusion", "heart size is normal . the lungs are clear . no pneumothorax")
 LETTERBOX = (
     "squares are resized as medistill resizes them; of other images the longer side is fitted and the rest "
     "is black, but the processor rounds a side and centers it within one pixel of medistill's letterbox"
@@ -57,7 +59,7 @@ def export_hub(model: DualEncoder, folder: Path, source: Path) -> dict[str, Any]
         network.eval().save_pretrained(folder)
     write_tokenizer(model, folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(_processor(model), indent=1) + "\n", "utf-8")
-    told = described(model, "hub") | {
+    account = described(model, "hub") | {
         "loads_as": LIBRARY,
         "letterbox": LETTERBOX,
         "checked": {
@@ -66,9 +68,9 @@ def export_hub(model: DualEncoder, folder: Path, source: Path) -> dict[str, Any]
             "largest_difference": expect_equal(_largest_difference(model, folder), "the exported towers"),
         },
     }
-    write_account(folder, told)
-    write_hub_card(source, model, told, folder)
-    return told
+    write_account(folder, account)
+    write_hub_card(source, model, account, folder)
+    return account
 
 
 def _expect_expressible(model: DualEncoder) -> None:
@@ -154,75 +156,27 @@ def _largest_difference(model: DualEncoder, folder: Path) -> float:
     squares = np.random.default_rng(0).integers(0, 256, (4, model.size, model.size), dtype=np.uint8)
     pixels = (torch.from_numpy(squares)[:, None].float() / 255 - model.mean) / model.std
     images = read.get_image_features(pixel_values=pixels.expand(-1, 3, -1, -1)).pooler_output
-    words = tokenizer(list(_TEXTS), padding=True, truncation=True, return_tensors="pt")
+    words = tokenizer(list(TEXTS), padding=True, truncation=True, return_tensors="pt")
     texts = read.get_text_features(**words).pooler_output
-    ours = model.embed_images(torch.from_numpy(squares))
-    theirs = model.embed_tokens(*tokenize(model.tokenizer, _TEXTS, model.max_tokens))
-    found = [
-        (nn.functional.normalize(rows) - own).abs().max() for rows, own in ((images, ours), (texts, theirs))
-    ]
-    return float(torch.stack(found).max())
+    tokens = tokenize(model.tokenizer, TEXTS, model.max_tokens)
+    pairs = ((images, model.embed_images(torch.from_numpy(squares))), (texts, model.embed_tokens(*tokens)))
+    apart = [(nn.functional.normalize(rows) - own).abs().max() for rows, own in pairs]
+    return float(torch.stack(apart).max())  # torch's, which passes a NaN on; Python's may lose one
 
 
-CARD = "README.md"
-_LOADING = """## Use it
-
-```python
-import torch
-from transformers import AutoImageProcessor, AutoTokenizer
-from transformers import VisionTextDualEncoderModel, VisionTextDualEncoderProcessor
-
-folder = "FOLDER OF THE MODEL"
-model = VisionTextDualEncoderModel.from_pretrained(folder).eval()
-processor = VisionTextDualEncoderProcessor(
-    AutoImageProcessor.from_pretrained(folder, backend="pil"), AutoTokenizer.from_pretrained(folder)
-)
-inputs = processor(images=images, text=texts, padding=True, truncation=True, return_tensors="pt")
-with torch.no_grad():
-    found = model(**inputs)
-found.image_embeds @ found.text_embeds.T   # cosines
-```
-
-transformers 5 or later. Images are 8-bit grey or color, which is seen as grey. {letterbox}. Without
-`backend="pil"`, where torchvision is installed, resizing rounds otherwise.
-"""
-_ALONE = """---
-license: other
-license_name: not-stated
-library_name: transformers
-pipeline_tag: zero-shot-image-classification
-tags: [medical, radiology, vision-language, contrastive]
----
-
-# A dual encoder of images and reports
-
-Exported by medistill from a model folder without its run: data, recipe and figures are not stated.
-
-SHA-256 of the weights it was made from: `{sha256}`
-
-**Not a medical device.** For research, under the eyes of somebody who looks at the images; not for diagnosis,
-triage, or any decision about a patient.
-
-## Limits
-
-- Images are seen as {size} x {size} pixels of grey: smaller things are lost.
-- Reports are cut to {max_tokens} tokens.
-- Not evaluated here: no claim is made of how good the model is.
-
-"""
-
-
-def write_hub_card(source: Path, model: DualEncoder, told: Mapping[str, Any], folder: Path) -> None:
+def write_hub_card(source: Path, model: DualEncoder, account: Mapping[str, Any], folder: Path) -> None:
     """README.md: the facts of the run `source`, or, of a model folder alone, what the weights tell."""
-    loading = _LOADING.format(letterbox=_sentence(told["letterbox"]))
+    letterbox = str(account["letterbox"])
+    loading = _text("use.md", letterbox=letterbox[0].upper() + letterbox[1:])
     if (source / "model").is_dir():
         facts = gather(source)
         text = f"{front_matter(facts, library='transformers')}\n{body(facts, loading=loading)}"
     else:
-        known = {"sha256": told["model_sha256"], "size": model.size, "max_tokens": model.max_tokens}
-        text = _ALONE.format(**known) + loading
+        known = {"sha256": account["model_sha256"], "size": model.size, "max_tokens": model.max_tokens}
+        text = _text("alone.md", **known) + loading
     (folder / CARD).write_text(text, "utf-8")
 
 
-def _sentence(words: str) -> str:
-    return words[0].upper() + words[1:]
+def _text(name: str, **values: Any) -> str:
+    """A template with the values in their places."""
+    return (_TEMPLATES / name).read_text("utf-8").format(**values)

@@ -14,14 +14,15 @@ from medistill.errors import CallError
 from medistill.model.dual import DualEncoder
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.foreign.open_clip import PREFIX, open_clip_library, open_open_clip
-from medistill.serve.export.expressible import (
+from medistill.serve.export.faithful import ALLOWED, described, expect_equal, write_account
+from medistill.serve.export.vit_bert import (
+    TEXTS,
     color_patches,
     expect_vit_and_bert,
     patch_embedding,
     refusal,
+    write_tokenizer,
 )
-from medistill.serve.export.faithful import ALLOWED, described, expect_equal, write_account
-from medistill.serve.export.tokenizer_files import write_tokenizer
 
 LIBRARY = "open_clip"
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
@@ -45,18 +46,21 @@ def export_open_clip(model: DualEncoder, folder: Path, out: Path) -> dict[str, A
     MedistillError if open_clip is installed and embeds otherwise.
     """
     _expect_expressible(model)
-    _write_json(folder / "config.json", model.text.config.to_dict() | {"model_type": _text_type(model)})
+    _write_json(
+        folder / "config.json",
+        model.text.config.to_dict() | {"model_type": str(model.text.config.model_type)},
+    )
     write_tokenizer(model, folder)
     weights = {**_image_weights(model), **_text_weights(model), "logit_scale": model.log_scale.detach()}
     if model.bias is not None:
         weights["logit_bias"] = model.bias.detach()
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)
-    told = described(model, "open_clip") | {"letterbox": LETTERBOX, "place": PLACE}
+    account = described(model, "open_clip") | {"letterbox": LETTERBOX, "place": PLACE}
     _write_json(folder / CONFIG, _config(model, folder.absolute()))
-    told["checked"] = check(model, folder)
+    account["checked"] = check(model, folder)
     _write_json(folder / CONFIG, _config(model, out.absolute()))
-    write_account(folder, told)
-    return told
+    write_account(folder, account)
+    return account
 
 
 def _expect_expressible(model: DualEncoder) -> None:
@@ -66,10 +70,6 @@ def _expect_expressible(model: DualEncoder) -> None:
         raise CallError(refusal(LIBRARY, f"an image tower with the activation {image.hidden_act!r}", "gelu"))
     if patch.kernel_size[0] != patch.kernel_size[1]:
         raise CallError(refusal(LIBRARY, f"patches of {tuple(patch.kernel_size)} pixels", "square ones"))
-
-
-def _text_type(model: DualEncoder) -> str:
-    return str(model.text.config.model_type)
 
 
 def _config(model: DualEncoder, place: Path) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _image_weights(model: DualEncoder) -> dict[str, Tensor]:
     ours = model.image.backbone.state_dict()
     places = ours["embeddings.position_embeddings"][0].clone()
     places[1:] += patch_embedding(model).bias.detach()
-    found = {
+    weights = {
         "visual.conv1.weight": color_patches(model),
         "visual.class_embedding": ours["embeddings.cls_token"].flatten(),
         "visual.positional_embedding": places,
@@ -127,8 +127,8 @@ def _image_weights(model: DualEncoder) -> dict[str, Tensor]:
         "visual.proj": model.image_projection.weight.detach().T,
     }
     for layer in range(model.image.config.num_hidden_layers):
-        found |= _block(ours, f"layers.{layer}", f"visual.transformer.resblocks.{layer}")
-    return found
+        weights |= _block(ours, f"layers.{layer}", f"visual.transformer.resblocks.{layer}")
+    return weights
 
 
 def _block(ours: dict[str, Tensor], layer: str, block: str) -> dict[str, Tensor]:
@@ -140,7 +140,7 @@ def _block(ours: dict[str, Tensor], layer: str, block: str) -> dict[str, Tensor]
         "mlp.c_fc": "mlp.fc1",
         "mlp.c_proj": "mlp.fc2",
     }
-    found = {
+    weights = {
         f"{block}.{theirs}.{kind}": ours[f"{layer}.{name}.{kind}"]
         for theirs, name in names.items()
         for kind in ("weight", "bias")
@@ -151,7 +151,7 @@ def _block(ours: dict[str, Tensor], layer: str, block: str) -> dict[str, Tensor]
         ours.get(f"{part}.bias", torch.zeros(len(matrix)))
         for part, matrix in zip(parts, matrices, strict=True)
     ]
-    return found | {
+    return weights | {
         f"{block}.attn.in_proj_weight": torch.cat(matrices),
         f"{block}.attn.in_proj_bias": torch.cat(biases),
     }
@@ -168,16 +168,13 @@ def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
 
 
-_TEXTS = ("normal", "no effusion", "heart size is normal . the lungs are clear . no pneumothorax")
-
-
 def check(model: DualEncoder, folder: Path) -> dict[str, Any]:
     """How far the folder's embeddings, as open_clip makes them, are from the model's; or why that is unknown.
 
     MedistillError if they are further than allowed.
     """
     try:
-        found = open_clip_library()
+        library = open_clip_library()
     except CallError as error:
         return {"by": None, "reason": str(error)}
     theirs, ours = UnitEmbedder(open_open_clip(f"local-dir:{folder}")), UnitEmbedder(model)
@@ -186,10 +183,10 @@ def check(model: DualEncoder, folder: Path) -> dict[str, Any]:
     pictures = [Image.fromarray(square) for square in squares]
     apart = max(
         float(np.abs(theirs.encode_images(pictures) - ours.encode_images(squares)).max()),
-        float(np.abs(theirs.encode_texts(_TEXTS) - ours.encode_texts(_TEXTS)).max()),
+        float(np.abs(theirs.encode_texts(TEXTS) - ours.encode_texts(TEXTS)).max()),
     )
     return {
-        "by": f"open_clip {found.__version__}, torch {torch.__version__}",
+        "by": f"open_clip {library.__version__}, torch {torch.__version__}",
         "allowed": ALLOWED,
         "largest_difference": expect_equal(apart, f"the towers in {PREFIX.rstrip(':')}"),
     }

@@ -52,9 +52,9 @@ def embed(model: str | Path, data: Path, out: Path, *, on_progress: Progress | N
 
 def absolute_model(name: str | Path) -> str:
     """The name of a model, so that it means the same in any working directory."""
-    prefix, colon, rest = str(name).partition("hf:")
-    if colon and not prefix:
-        return f"hf:{Path(rest).absolute()}" if Path(rest).is_dir() else str(name)
+    kind, _, rest = str(name).partition(":")
+    if kind in ("hf", "onnx"):
+        return f"{kind}:{Path(rest).absolute()}" if Path(rest.removesuffix(":int8")).is_dir() else str(name)
     return str(Path(name).absolute()) if Path(name).exists() else str(name)
 
 

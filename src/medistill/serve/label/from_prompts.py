@@ -34,14 +34,14 @@ class FromPrompts:
 
     def described(self) -> dict[str, Any]:
         """What the classifier depends on beside the model."""
-        told: dict[str, Any] = {
+        return {
             "kind": "prompts",
             "prompts": {
                 finding: {side: list(texts) for side, texts in sides.items()}
                 for finding, sides in self.prompts.items()
             },
+            "calibrated_on": corpus_hash(open_corpus(self.calibrate)) if self.calibrate else None,
         }
-        return told | {"calibrated_on": corpus_hash(open_corpus(self.calibrate)) if self.calibrate else None}
 
     def make(
         self, model: UnitEmbedder, about: dict[str, Any], on_progress: Progress | None = None
@@ -105,17 +105,17 @@ def validation_of(
             "in the validation split to calibrate on; the corpus labels "
             f"{', '.join(corpus.findings) or 'none'}"
         )
-    told = counted(on_progress, "validation images", len(studies))
-    images = embed_images(model, rows, studies.rows, told)
+    on_done = counted(on_progress, "validation images", len(studies))
+    images = embed_images(model, rows, studies.rows, on_done)
     return Validation(images=images, labels=labels, patients=patients)
 
 
 def fitted(plain: Classifier, validation: Validation) -> Classifier:
     """The classifier calibrated on these studies, as `calibrated` says."""
     labels, fits = validation.labels, validation.enough
-    found = fit_calibration(plain.scores(validation.images)[:, fits], labels[:, fits])
+    fit = fit_calibration(plain.scores(validation.images)[:, fits], labels[:, fits])
     slope, bias, threshold = plain.slope.copy(), plain.bias.copy(), plain.threshold.copy()
-    slope[fits], bias[fits], threshold[fits] = found.slope, found.bias, found.threshold
+    slope[fits], bias[fits], threshold[fits] = fit.slope, fit.bias, fit.threshold
     basis = tuple(_basis(labels[:, f], fits[f], validation.patients[f]) for f in range(len(fits)))
     return replace(plain, slope=slope, bias=bias, threshold=threshold, basis=basis)
 

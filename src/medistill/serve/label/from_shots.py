@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from scipy.optimize import minimize
 from scipy.special import expit
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from medistill.data.studies import studies_of
 from medistill.errors import CallError, MedistillError
@@ -25,6 +26,8 @@ from medistill.system.progress import Progress, counted
 FOLDS = 5
 Read = Callable[[Sequence[Path]], Generator[Seen]]
 """Reads image files."""
+Fit = tuple[Float[np.ndarray, " d"], float, float, float, float, Basis]
+"""Weight, offset, slope, bias, threshold, and what they rest on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +97,11 @@ class FromShots:
             rows, places = _study_rows(self.shots, self.images)
             patients = tuple(self.images.rows.select(rows).patient_ids)
             seen = (self.images.one(int(row)) for row in rows)
-        tell = counted(on_progress, "examples", len(places))
+        on_done = counted(on_progress, "examples", len(places))
         batches: list[Batch] = []
         for batch in embedded(model, seen):
             batches.append(batch)
-            tell(len(batch.reasons))
+            on_done(len(batch.reasons))
         readable = np.concatenate([batch.readable for batch in batches] or [np.zeros(0, np.bool_)])
         parts = [batch.embeddings for batch in batches if batch.embeddings is not None]
         if not parts:
@@ -118,10 +121,10 @@ def _named_files(shots: Shots, images: CorpusImages | FolderImages) -> list[Path
     roots = [images.root] if isinstance(images, FolderImages) else []
     paths: list[Path] = []
     for place, name in enumerate(shots.names):
-        found = [root / name for root in [*roots, shots.path.parent] if (root / name).is_file()]
-        if not found:
+        files = [root / name for root in [*roots, shots.path.parent] if (root / name).is_file()]
+        if not files:
             raise shots.fault(place, "no such image below the folder or beside the table")
-        paths.append(found[0])
+        paths.append(files[0])
     return paths
 
 
@@ -135,10 +138,6 @@ def _study_rows(shots: Shots, images: CorpusImages) -> tuple[Int[np.ndarray, " n
         if name not in known:
             raise shots.fault(place, "no such study in the corpus")
     return rows[studies.rows], np.array([place_of[name] for name in studies.study_ids], dtype=np.int64)
-
-
-Fit = tuple[Float[np.ndarray, " d"], float, float, float, float, Basis]
-"""Weight, offset, slope, bias, threshold, and what they rest on."""
 
 
 def fitted(examples: Examples, column: Float[np.ndarray, " n"], finding: str) -> Fit:
@@ -190,12 +189,8 @@ def out_of_fold(
     rows: Float[np.ndarray, "n d"], present: Bool[np.ndarray, " n"], fold: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     """The score of each example by a probe that has not seen its patient."""
-    scores = np.zeros(len(rows))
-    for number in range(FOLDS):
-        out = fold == number
-        probe = LinearProbe().fit(rows[~out], present[~out].astype(int))
-        scores[out] = probe.decision_function(rows[out])
-    return scores
+    split, classes = PredefinedSplit(fold), present.astype(int)
+    return cross_val_predict(LinearProbe(), rows, classes, cv=split, method="decision_function")
 
 
 def platt(scores: Float[np.ndarray, " n"], present: Bool[np.ndarray, " n"]) -> tuple[float, float]:

@@ -54,12 +54,12 @@ def label(
     shown, maker, opened = _opened(model, wanted, data, images, ours=(out, sidecar, save), workers=workers)
     embedder = UnitEmbedder(opened)
     about = {"sha256": model_hash(opened), "preprocessing": embedder.preprocessing}
-    asked = {"medistill": __version__, "model": about, "images": shown.described()}
-    asked = json.loads(json.dumps(asked | {"classifier": maker.described()}))
-    if (finished := _finished(out, sidecar, asked)) is not None:
+    call = {"medistill": __version__, "model": about, "images": shown.described()}
+    call = json.loads(json.dumps(call | {"classifier": maker.described()}))  # as it will be read again
+    if (finished := _finished(out, sidecar, call)) is not None:
         log.info("%s is complete, and of the same call: nothing to do", out)
         return finished
-    with unfinished_table(out, asked) as table:
+    with unfinished_table(out, call) as table:
         if wanted.classifier is None and table.reached.images < len(shown):
             _check_free(save)
         classifier = _classifier(table, maker, embedder, about, on_progress)
@@ -67,7 +67,7 @@ def label(
         _write_rows(table, shown, classifier, embedder, on_progress)
         if wanted.classifier is None:
             classifier.save(save)
-        manifest = asked | _told(table.reached, classifier, shown)
+        manifest = call | _account(table.reached, classifier, shown)
         write_atomically(sidecar, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
         table.finish(out)
     return manifest
@@ -107,20 +107,20 @@ def _opened(
     return shown, maker_of(wanted, shown, read), opened
 
 
-def _finished(out: Path, sidecar: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(out: Path, sidecar: Path, call: dict[str, Any]) -> dict[str, Any] | None:
     """What a finished call of the same wrote; CallError if `out` is there and is not that."""
     if not out.exists() and not sidecar.exists():
         return None
     try:
-        made = json.loads(sidecar.read_text("utf-8"))
-        before = {name: made[name] for name in asked}
+        manifest = json.loads(sidecar.read_text("utf-8"))
+        earlier = {name: manifest[name] for name in call}
     except (OSError, ValueError, KeyError, TypeError):
         there = out if out.exists() else sidecar
         raise CallError(f"{there} is there and not of `medistill label`: name another --out") from None
     if not out.exists():
         return None  # stopped just before the end, or removed to be written anew
-    refuse_other(before, asked, str(out))
-    return made
+    refuse_other(earlier, call, str(out))
+    return manifest
 
 
 def _check_free(save: Path) -> None:
@@ -139,9 +139,9 @@ def _classifier(
     kept = table.folder / "classifier"
     if table.reached.end:
         return read_classifier(kept)
-    made = maker.make(model, about, on_progress)
-    made.save(kept)
-    return made
+    classifier = maker.make(model, about, on_progress)
+    classifier.save(kept)
+    return classifier
 
 
 def _write_rows(
@@ -186,9 +186,9 @@ def _after(reached: Reached, batch: Batch, present: Counter[str]) -> Reached:
     )
 
 
-def _told(reached: Reached, classifier: Classifier, shown: CorpusImages | FolderImages) -> dict[str, Any]:
+def _account(reached: Reached, classifier: Classifier, shown: CorpusImages | FolderImages) -> dict[str, Any]:
     """What came of it, and what each column rests on."""
-    told: dict[str, Any] = {
+    account: dict[str, Any] = {
         "labeled": reached.images - sum(reached.unreadable.values()),
         "unreadable": {
             "count": sum(reached.unreadable.values()),
@@ -202,5 +202,5 @@ def _told(reached: Reached, classifier: Classifier, shown: CorpusImages | Folder
         },
     }
     if isinstance(shown, FolderImages):
-        told["files_not_taken_for_images"] = shown.others
-    return told
+        account["files_not_taken_for_images"] = shown.others
+    return account

@@ -49,35 +49,35 @@ def read_shots(path: Path, findings: Sequence[str] = ()) -> Shots:
     for finding in findings:
         if finding not in table.header:
             raise CallError(f"no column `{finding}` in {path.name}; {table.found}")
-    asked = tuple(findings) or tuple(name for name in table.header if name and name not in _NAMES)
-    if not asked:
+    findings = tuple(findings) or tuple(name for name in table.header if name and name not in _NAMES)
+    if not findings:
         raise CallError(f"{path.name} has no column of a finding beside `{column}`: expected 1, 0 or nothing")
     rows = list(table.rows())
     for row in rows:
         if row.fault:
             raise CallError(f"row {row.number} of {path.name}: {row.fault}")
-    labels = np.array([[_label(row, finding, path) for finding in asked] for row in rows], dtype=np.float64)
+    labels = [[_label(row, finding, path) for finding in findings] for row in rows]
     shots = Shots(
         path=path,
         column=column,
         names=tuple(row.cells[column].strip() for row in rows),
         numbers=tuple(row.number for row in rows),
         patients=tuple(row.cells[PATIENT] for row in rows) if PATIENT in table.header else None,
-        findings=asked,
-        labels=labels.reshape(len(rows), len(asked)),
+        findings=findings,
+        labels=np.array(labels, np.float64).reshape(len(rows), len(findings)),
     )
     _check_names(shots)
     return shots
 
 
 def _naming_column(table: Table) -> str:
-    found = [name for name in (IMAGE, STUDY) if name in table.header]
-    if len(found) != 1:
+    names = [name for name in (IMAGE, STUDY) if name in table.header]
+    if len(names) != 1:
         raise CallError(
-            f"{table.path.name} has {' and '.join(found) or 'neither'} of the columns `{IMAGE}` (a path) and "
+            f"{table.path.name} has {' and '.join(names) or 'neither'} of the columns `{IMAGE}` (a path) and "
             f"`{STUDY}`; expected one of them beside a column for each finding; {table.found}"
         )
-    return found[0]
+    return names[0]
 
 
 def _label(row: Row, finding: str, path: Path) -> float:

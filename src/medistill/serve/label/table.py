@@ -79,9 +79,9 @@ def unfinished_table(out: Path, call: Mapping[str, Any]) -> Generator[Unfinished
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def refuse_other(made: Mapping[str, Any], asked: Mapping[str, Any], what: str) -> None:
-    """CallError naming what differs between what was asked for then and now."""
-    differing = list(_differing(made, asked))
+def refuse_other(earlier: Mapping[str, Any], call: Mapping[str, Any], what: str) -> None:
+    """CallError naming what differs between the two calls asked for."""
+    differing = list(_differing(earlier, call))
     if differing:
         raise CallError(
             f"{what} is of another call (it differs in {', '.join(differing)}); "
@@ -89,10 +89,10 @@ def refuse_other(made: Mapping[str, Any], asked: Mapping[str, Any], what: str) -
         )
 
 
-def _differing(made: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
+def _differing(earlier: Mapping[str, Any], call: Mapping[str, Any]) -> Iterator[str]:
     """Names of what differs, one level down where both have such a level."""
-    for name in sorted({*made, *asked}):
-        old, new = made.get(name), asked.get(name)
+    for name in sorted({*earlier, *call}):
+        old, new = earlier.get(name), call.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from (f"{name}: {part}" for part in sorted({*old, *new}) if old.get(part) != new.get(part))
         elif old != new:

@@ -68,10 +68,10 @@ class FromFolder:
 
     def make(self, model: UnitEmbedder, about: dict[str, Any], on_progress: Progress | None) -> Classifier:
         """The same; CallError if it reads another model's embeddings."""
-        found = self.classifier.model
-        if about["sha256"] is None or dict(found) != about:
+        its_own = self.classifier.model
+        if about["sha256"] is None or dict(its_own) != about:
             raise CallError(
-                f"the classifier is of another model (sha256 {str(found.get('sha256'))[:12]}..., this one "
+                f"the classifier is of another model (sha256 {str(its_own.get('sha256'))[:12]}..., this one "
                 f"has {str(about['sha256'])[:12]}...): label with that model, or fit it anew with --shots"
             )
         return self.classifier

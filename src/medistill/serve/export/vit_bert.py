@@ -1,17 +1,29 @@
-"""Which towers other libraries' dual encoders can hold, and the patch weights that take color."""
+"""What the exports of a ViT with a BERT share: what fits, color, the tokenizer's files."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from tokenizers import Tokenizer
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
 from medistill.errors import CallError
 from medistill.model.dual import DualEncoder
+from medistill.model.tokenizer import pad_id
 
 TEXT_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, what Pillow's conversion to grey weighs red, green and blue with."""
+TEXTS = ("normal", "no effusion", "heart size is normal . the lungs are clear . no pneumothorax")
+"""What an export is checked with, beside squares of noise."""
+_ROLES = {
+    "unk_token": ("[UNK]", "<unk>"),
+    "cls_token": ("[CLS]", "<s>"),
+    "sep_token": ("[SEP]", "</s>"),
+    "mask_token": ("[MASK]", "<mask>"),
+}
 
 
 def expect_vit_and_bert(model: DualEncoder, library: str) -> None:
@@ -23,9 +35,9 @@ def expect_vit_and_bert(model: DualEncoder, library: str) -> None:
         raise CallError(refusal(library, f"a text tower of type {text.model_type}", "BERT or RoBERTa"))
 
 
-def refusal(library: str, found: str, takes: str) -> str:
+def refusal(library: str, tower: str, takes: str) -> str:
     """One line: what cannot be expressed, what could, and what to do."""
-    return f"{library} cannot express {found}, only {takes}: use --to onnx, which takes every model"
+    return f"{library} cannot express {tower}, only {takes}: use --to onnx, which takes every model"
 
 
 def color_patches(model: DualEncoder) -> Float[Tensor, "e 3 p p"]:
@@ -42,3 +54,20 @@ def color_patches(model: DualEncoder) -> Float[Tensor, "e 3 p p"]:
 def patch_embedding(model: DualEncoder) -> Any:
     """The convolution that makes tokens of patches."""
     return model.image.backbone.get_submodule("embeddings.patch_embeddings.projection")
+
+
+def write_tokenizer(model: DualEncoder, folder: Path) -> None:
+    """tokenizer.json and tokenizer_config.json: AutoTokenizer cuts and pads on them as the model does."""
+    bare = Tokenizer.from_str(model.tokenizer.to_str())
+    bare.no_truncation()
+    bare.no_padding()
+    known = {
+        role: next((word for word in words if bare.token_to_id(word) is not None), None)
+        for role, words in _ROLES.items()
+    }
+    PreTrainedTokenizerFast(
+        tokenizer_object=bare,
+        model_max_length=model.max_tokens,
+        pad_token=bare.id_to_token(pad_id(model.tokenizer)),
+        **{role: word for role, word in known.items() if word},
+    ).save_pretrained(folder)

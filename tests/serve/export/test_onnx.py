@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from medistill.cli import main
-from medistill.errors import CallError, MedistillError
+from medistill.errors import MedistillError
+from medistill.model.any_model import open_model
+from medistill.model.foreign.onnx import OnnxGraphs
 from medistill.model.saved import load
 from medistill.recipe import Encoder
+from medistill.serve.export import onnx as export_of_onnx
 from medistill.serve.export.export import export
-from medistill.serve.export.onnx import graphs as onnx_graphs
-from medistill.serve.export.onnx import write as export_of_onnx
-from medistill.serve.export.onnx.model import OnnxModel
 from tests.conftest import tiny_model, tiny_recipe
 from tests.serve.export.models import (
     BERT,
@@ -110,7 +110,7 @@ def test_32_real_radiographs_give_the_same_embeddings(exported, tmp_path):
 @pytest.mark.parametrize("count", [1, 5])
 def test_any_number_of_films_and_any_length_of_text_fit(exported, count):
     model, folder = exported
-    graphs = OnnxModel(folder)
+    graphs = open_model(f"onnx:{folder}")
     films, texts = phantoms(count), [" ".join(["heart", "lung"] * 30)] * count
     assert apart(graphs.encode_images(films), model.encode_images(films)) < 1e-5
     assert apart(graphs.encode_texts(texts), model.encode_texts(texts)) < 1e-5
@@ -136,35 +136,29 @@ def test_the_account_says_how_to_call_the_graphs(exported):
 def test_the_check_finds_a_graph_of_other_weights(exported, tmp_path):
     model, folder = exported
     other = tiny_model(tiny_recipe(dim=model.dim), seed=5) if model.size == 32 else vit_model(seed=5)
-    graphs = OnnxModel(folder)
+    graphs = OnnxGraphs(folder)
     assert export_of_onnx._largest_difference(model, graphs) < 1e-5
     assert export_of_onnx._largest_difference(other.eval(), graphs) > 1e-3
 
 
 def test_graphs_that_embed_otherwise_are_refused_and_leave_nothing(tmp_path, monkeypatch):
     folder = saved(tiny_model(), tmp_path / "model")
-    traced = onnx_graphs._Images.forward
-    monkeypatch.setattr(onnx_graphs._Images, "forward", lambda self, images: -traced(self, images))
+    traced = export_of_onnx._Images.forward
+    monkeypatch.setattr(export_of_onnx._Images, "forward", lambda self, images: -traced(self, images))
     with pytest.raises(MedistillError, match="ONNX graphs differ from the model by"):
         export(str(folder), "onnx", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_weights_too_large_for_one_file_lie_beside_the_graph(tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_graphs, "LARGEST", 1000)
+    monkeypatch.setattr(export_of_onnx, "LARGEST", 1000)
     folder = saved(tiny_model(), tmp_path / "model")
     export(str(folder), "onnx", tmp_path / "out")
     assert (tmp_path / "out" / "image.onnx.data").is_file()
     shutil.move(tmp_path / "out", tmp_path / "moved")
     model = load(folder)
-    assert (
-        apart(OnnxModel(tmp_path / "moved").encode_images(phantoms()), model.encode_images(phantoms())) < 1e-5
-    )
-
-
-def test_an_export_without_8_bit_graphs_says_so(exported):
-    with pytest.raises(CallError, match="again with --int8"):
-        OnnxModel(exported[1], int8=True)
+    moved = open_model(f"onnx:{tmp_path / 'moved'}")
+    assert apart(moved.encode_images(phantoms()), model.encode_images(phantoms())) < 1e-5
 
 
 def test_a_difference_that_is_no_number_counts_as_infinite():

@@ -1,1 +1,0 @@
-"""The ONNX export: graphs, their 8-bit form, and a model that runs them."""
