@@ -1,4 +1,4 @@
-"""How much memory training took: the process's or card's peak, and what waits for the backward pass."""
+"""What waits for the backward pass: bytes that autograd keeps, each storage once."""
 
 from collections import Counter
 from collections.abc import Generator, Iterable
