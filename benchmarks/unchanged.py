@@ -199,8 +199,10 @@ def workplace(out: Path, start: Path | None = None) -> Generator[None]:
     home, out = Path.cwd(), out.absolute()
     with PLACE.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if PLACE.exists():  # what a killed call left
-            PLACE.unlink() if PLACE.is_symlink() else shutil.rmtree(PLACE)
+        if PLACE.is_symlink():  # what a killed call left
+            PLACE.unlink()
+        elif PLACE.exists():
+            shutil.rmtree(PLACE)
         if start:
             shutil.copytree(start, PLACE, symlinks=True)
         else:
@@ -346,7 +348,7 @@ def main() -> None:
     comparing.add_argument("after", type=Path)
     asked = options.parse_args()
     if asked.command == "make":
-        odd = make(asked.out, asked.source)
+        odd = make(asked.out, asked.source.absolute())
         sys.exit(f"{odd} calls ended with another status than expected" if odd else 0)
     sys.exit(bool(compare(asked.before, asked.after)))
 
