@@ -145,8 +145,8 @@ CALLS = f"""
 
 0 index-more          index tables/csv.arrow --out index --delete s0000003-1 --json
 0 search-usearch      search index-usearch --text "mass" --label mass --json
-0 card-vit            card runs/vit --evaluation comparisons/models evaluations/prompts --data
-                      corpora/phantom --out cards/vit.md
+0 card-clip           card runs/clip --evaluation evaluations/prompts --data corpora/phantom --out
+                      cards/clip.md
 0 evaluate-hub        evaluate hf:exports/hub --data corpora/phantom --out evaluations/hub
 
 0 search-text         search index --text "large left pleural effusion" --json
