@@ -66,13 +66,17 @@ def write_answers(environment: Mapping[str, str], out: Path) -> None:
     with served(environment, Path.cwd()) as url:
         case = ""
         for name, (path, sent) in ASKED.items():
-            body = sent.read_bytes() if isinstance(sent, Path) else sent and json.dumps(sent)
-            if isinstance(body, str):
-                body = body.replace('"CASE"', json.dumps({"case": case})).encode()
+            body = None if sent is None else body_of(sent, case)
             answer = answered(url.partition("/#")[0] + path.replace("CASE", case), body)
             if name == "search-text":
                 case = json.loads(answer.rpartition(b"\n\n")[2])["hits"][0]["case"]
             (out / f"{name}.txt").write_bytes(answer)
+
+
+def body_of(sent: Any, case: str) -> bytes:
+    if isinstance(sent, Path):
+        return sent.read_bytes()
+    return json.dumps(sent).replace('"CASE"', json.dumps({"case": case})).encode()
 
 
 def answered(url: str, body: bytes | None) -> bytes:
