@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -124,8 +125,7 @@ CALLS = f"""
 2 refused-corpus      evaluate quickstart/run --data nowhere --out nothing
 2 refused-protocol    evaluate quickstart/run --data corpora/csv --protocol nih14 --out nothing
 2 refused-model       label corpora/csv --images files/csv/films --findings edema --out nothing.csv
-1 refused-rejects     prepare dicom files/dicom/files --reports files/dicom/reports.csv --join file --out
-                      nothing
+1 refused-rejects     prepare csv files/shots.csv --without-reports --out nothing
 2 refused-port        serve quickstart/run --host nowhere.invalid --port 1
 
 0 train-init          train quickstart --data corpora/phantom --out runs/init --init runs/clip
@@ -316,23 +316,24 @@ def measured(name: Path, data: bytes) -> bytes:
 
 
 def compare(before: Path, after: Path) -> int:
-    """Print each file; returns how many are not the same."""
+    """Print each file; returns how many are not the same, but for pages."""
     names = {path.relative_to(root) for root in (before, after) for path in root.rglob("*") if path.is_file()}
     verdicts = {name: compared(name, before / name, after / name) for name in sorted(names)}
     for name, verdict in verdicts.items():
-        print(f"{verdict:<10} {name}")
-    different = sum(verdict != "same" for verdict in verdicts.values())
-    print(f"{len(names)} files, {different} of them not the same")
-    return different
+        print(f"{verdict:<12}{name}")
+    found = Counter(verdicts.values())
+    print(", ".join(f"{count} {verdict}" for verdict, count in found.most_common()))
+    return len(verdicts) - found["same"] - found["other page"]
 
 
 def compared(name: Path, before: Path, after: Path) -> str:
-    """`same`, `different`, or that the file is only on one side."""
+    """`same`, or what it is: a page of other bytes may look the same, as page_pictures.py tells."""
     if not (before.is_file() and after.is_file()):
         return "only after" if after.is_file() else "gone"
-    return (
-        "same" if measured(name, before.read_bytes()) == measured(name, after.read_bytes()) else "different"
-    )
+    one, other = (measured(name, file.read_bytes()) for file in (before, after))
+    if one == other:
+        return "same"
+    return "other page" if b"<!doctype html>" in one.lower() else "different"
 
 
 def main() -> None:
