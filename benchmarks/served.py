@@ -22,7 +22,7 @@ ASKED: dict[str, tuple[str, Any]] = {
     "search-text": ("/v1/search", {"text": "left pleural effusion", "k": 12}),
     "search-filtered": (
         "/v1/search",
-        {"text": "edema", "per_patient": False, "filters": {"views": ["PA"], "labels": {"edema": 1}}},
+        {"text": "edema", "per_patient": False, "filters": {"views": ["PA"], "labels": ["edema"]}},
     ),
     "zero-shot": ("/v1/zero-shot", {"of": "CASE", "findings": ["edema", "left effusion", "rib notching"]}),
     "search-image": ("/v1/search", {"of": "CASE", "text": "nodule", "weight": 0.7}),
@@ -31,11 +31,11 @@ ASKED: dict[str, tuple[str, Any]] = {
     "embed-image": ("/v1/embed/image", Path("files/csv/films/7.png")),
     "embed-dicom": ("/v1/embed/image", Path("files/dicom/files/0/0_0")),
     "refused-page": ("/nowhere", None),
-    "refused-case": ("/v1/cases/none/image", None),
+    "refused-case": ("/v1/cases/0123456789abcdef/image", None),
     "refused-form": ("/v1/search", {"text": 5, "k": "many"}),
     "refused-nothing": ("/v1/search", {}),
     "refused-image": ("/v1/images", Path("files/key")),
-    "refused-filter": ("/v1/search", {"text": "edema", "filters": {"labels": {"unheard of": 1}}}),
+    "refused-filter": ("/v1/search", {"text": "edema", "filters": {"labels": ["unheard of"]}}),
 }
 """By name: a path and what is sent there, JSON or a file; CASE stands for the first hit of `search-text`."""
 
@@ -66,13 +66,17 @@ def write_answers(environment: Mapping[str, str], out: Path) -> None:
     with served(environment, Path.cwd()) as url:
         case = ""
         for name, (path, sent) in ASKED.items():
-            body = sent.read_bytes() if isinstance(sent, Path) else sent and json.dumps(sent)
-            if isinstance(body, str):
-                body = body.replace('"CASE"', json.dumps({"case": case})).encode()
+            body = None if sent is None else body_of(sent, case)
             answer = answered(url.partition("/#")[0] + path.replace("CASE", case), body)
             if name == "search-text":
                 case = json.loads(answer.rpartition(b"\n\n")[2])["hits"][0]["case"]
             (out / f"{name}.txt").write_bytes(answer)
+
+
+def body_of(sent: Any, case: str) -> bytes:
+    if isinstance(sent, Path):
+        return sent.read_bytes()
+    return json.dumps(sent).replace('"CASE"', json.dumps({"case": case})).encode()
 
 
 def answered(url: str, body: bytes | None) -> bytes:

@@ -21,7 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,6 +64,7 @@ CALLS = f"""
 0 corpus-covidx       prepare covidx files/covidx --out corpora/covidx --json
 0 corpus-roco         prepare roco files/roco --out corpora/roco --json
 0 corpus-medpix       prepare medpix files/medpix --out corpora/medpix --json
+
 0 check-phantom       check corpora/phantom --json
 1 check-planted       check corpora/planted --with-cases --show-ids --json
 0 check-csv           check corpora/csv --out checks/csv
@@ -75,15 +78,11 @@ CALLS = f"""
                       {TINY}
 0 train-msd           train quickstart --data corpora/csv --out runs/msd --queue 64 --section random
                       --min-patients 1 {TINY}
-0 train-init          train quickstart --data corpora/phantom --out runs/init --init runs/clip
-                      --checkpoint-activations {TINY}
 0 train-vit           train chest_vitb --data corpora/phantom --out runs/vit --image.pretrained
                       files/towers/vit --text.pretrained files/towers/bert --dim 16 --size 64 --max-tokens
                       48 --micro-batch 16 --workers 0 {TINY}
 0 evaluate-csv        evaluate quickstart/run --data corpora/csv --with-cases --fine-tune --out
                       evaluations/csv --json
-0 evaluate-prompts    evaluate runs/clip --data corpora/phantom --split val --prompts files/prompts.json
-                      --out evaluations/prompts
 0 evaluate-openi      evaluate quickstart/run --data corpora/openi --out evaluations/openi
 0 evaluate-siim       evaluate quickstart/run --data corpora/siim --out evaluations/siim
 0 evaluate-vindr      evaluate quickstart/run --data corpora/vindr --out evaluations/vindr
@@ -104,53 +103,60 @@ CALLS = f"""
                       protocols/openi
 0 protocol-phantom    evaluate quickstart/run --data corpora/phantom --protocol phantom labels --out
                       protocols/phantom
-0 against             evaluate quickstart/run --against runs/clip runs/vit --data corpora/phantom --out
-                      comparisons/models --json
-0 against-protocol    evaluate quickstart/run --against runs/clip --data corpora/nih14 --protocol nih14
-                      --with-cases --out comparisons/protocol
 0 objectives          compare quickstart --data corpora/phantom --objectives clip msd --seeds 2
                       --trials 1 --budgets samples --out comparisons/objectives --json {TINY}
 0 embed-phantom       embed quickstart/run --data corpora/phantom --out tables/phantom.arrow --json
 0 embed-csv           embed quickstart/run --data corpora/csv --out tables/csv.arrow
 0 embed-nih14         embed quickstart/run --data corpora/nih14 --out tables/nih14.arrow
-0 index               index tables/phantom.arrow --out index --json
-0 index-more          index tables/csv.arrow --out index --delete phantom-5-3 --json
-0 index-usearch       index tables/nih14.arrow --out index-usearch --kind usearch --json
-0 search-text         search index --text "large left pleural effusion" --json
-0 search-table        search index --text "no edema" --k 5
-0 search-image        search index --image files/csv/films/7.png --k 30 --all-studies --json
-0 search-both         search index --text "effusion" --image files/csv/films/7.png --weight .3 --view PA
-                      --sex F --min-age 30 --since 2021-02-01 --json
-0 search-usearch      search index-usearch --text "mass" --label mass --json
 0 label-prompts       label quickstart/run --data corpora/phantom --prompts files/prompts.json --calibrate
                       corpora/phantom --out labels/prompts.csv --json
 0 label-findings      label quickstart/run --images files/csv/films --findings cardiomegaly 'pleural
                       effusion' --out labels/findings.csv --json
 0 label-shots         label quickstart/run --images files/csv/films --shots files/shots.csv --out
                       labels/shots.csv --json
-0 label-again         label quickstart/run --data corpora/nih14 --classifier labels/shots.classifier --out
-                      labels/again.csv
 0 card                card quickstart/run --out cards/quickstart.md --json
-0 card-vit            card runs/vit --evaluation comparisons/models evaluations/prompts --data
-                      corpora/phantom --out cards/vit.md
 0 export-onnx         export quickstart/run --to onnx --int8 --data corpora/phantom --out exports/onnx
                       --json
-0 export-hub          export runs/vit --to hub --out exports/hub --json
 2 export-hub-refused  export quickstart/run --to hub --out exports/none
-0 evaluate-hub        evaluate hf:exports/hub --data corpora/phantom --out evaluations/hub
 0 version             --version
 2 refused-command     nonsense
 2 refused-source      prepare nonsense
 2 refused-flag        train quickstart --nonsense
 2 refused-corpus      evaluate quickstart/run --data nowhere --out nothing
-2 refused-recipe      train quickstart --data corpora/phantom --out runs/clip --epochs 7
 2 refused-protocol    evaluate quickstart/run --data corpora/csv --protocol nih14 --out nothing
 2 refused-model       label corpora/csv --images files/csv/films --findings edema --out nothing.csv
-1 refused-rejects     prepare dicom files/dicom/files --reports files/dicom/reports.csv --join file --out
-                      nothing
+1 refused-rejects     prepare csv files/shots.csv --without-reports --out nothing
 2 refused-port        serve quickstart/run --host nowhere.invalid --port 1
+
+0 train-init          train quickstart --data corpora/phantom --out runs/init --init runs/clip
+                      --checkpoint-activations {TINY}
+0 evaluate-prompts    evaluate runs/clip --data corpora/phantom --split val --prompts files/prompts.json
+                      --out evaluations/prompts
+0 against             evaluate quickstart/run --against runs/clip runs/vit --data corpora/phantom --out
+                      comparisons/models --json
+0 against-protocol    evaluate quickstart/run --against runs/clip --data corpora/nih14 --protocol nih14
+                      --with-cases --out comparisons/protocol
+0 index               index tables/phantom.arrow --out index --json
+0 index-usearch       index tables/nih14.arrow --out index-usearch --kind usearch --json
+0 label-again         label quickstart/run --data corpora/nih14 --classifier labels/shots.classifier --out
+                      labels/again.csv
+0 export-hub          export runs/vit --to hub --out exports/hub --json
+2 refused-recipe      train quickstart --data corpora/phantom --out runs/clip --epochs 7
+
+0 index-more          index tables/csv.arrow --out index --delete s0000003-1 --json
+0 search-usearch      search index-usearch --text "mass" --label mass --json
+0 card-clip           card runs/clip --evaluation evaluations/prompts --data corpora/phantom --out
+                      cards/clip.md
+0 evaluate-hub        evaluate hf:exports/hub --data corpora/phantom --out evaluations/hub
+
+0 search-text         search index --text "large left pleural effusion" --json
+0 search-table        search index --text "no edema" --k 5
+0 search-image        search index --image files/csv/films/7.png --k 30 --all-studies --json
+0 search-both         search index --text "effusion" --image files/csv/films/7.png --weight .3 --view PA
+                      --sex F --min-age 30 --since 2021-02-01 --json
 """
-"""Exit status, name, and what follows `medistill`; a line that begins with spaces goes on with the last."""
+"""Exit status, name, and what follows `medistill`; a line that begins with spaces goes on with the last. What
+lies between empty lines is called at once, a call for each core."""
 
 
 def make(out: Path, tree: Path) -> int:
@@ -160,14 +166,25 @@ def make(out: Path, tree: Path) -> int:
         write_small_files(Path("files"))
         for place in ("said", "cards"):
             Path(place).mkdir()
-        odd = 0
-        for line in [*lines_of(CALLS), *help_calls(tree)]:
-            status, name, call = line.split(maxsplit=2)
-            if name == "check-planted":
-                plant_leaks(Path("corpora/phantom"), Path("corpora/planted"))
-            odd += call_and_note(tree, name, shlex.split(call)) != int(status)
+        first, *stages = CALLS.split("\n\n")
+        odd = call_all(tree, lines_of(first))
+        plant_leaks(Path("corpora/phantom"), Path("corpora/planted"))
+        for stage in stages:
+            odd += call_all(tree, lines_of(stage))
+        odd += call_all(tree, help_calls(tree))
         write_answers(environment(tree), Path("served"))
     return odd
+
+
+def call_all(tree: Path, lines: Iterable[str]) -> int:
+    """Make some calls at once; returns how many ended with another status than their line says."""
+
+    def is_odd(line: str) -> bool:
+        status, name, call = line.split(maxsplit=2)
+        return call_and_note(tree, name, shlex.split(call)) != int(status)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return sum(pool.map(is_odd, lines))
 
 
 def lines_of(table: str) -> list[str]:
@@ -182,8 +199,10 @@ def workplace(out: Path, start: Path | None = None) -> Generator[None]:
     home, out = Path.cwd(), out.absolute()
     with PLACE.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if PLACE.exists():  # what a killed call left
-            PLACE.unlink() if PLACE.is_symlink() else shutil.rmtree(PLACE)
+        if PLACE.is_symlink():  # what a killed call left
+            PLACE.unlink()
+        elif PLACE.exists():
+            shutil.rmtree(PLACE)
         if start:
             shutil.copytree(start, PLACE, symlinks=True)
         else:
@@ -284,30 +303,37 @@ TIMES = "pairs_per_second|seconds|cpu_seconds|cpu_ms_per_pair|peak_memory_bytes"
 
 
 def measured(name: Path, data: bytes) -> bytes:
-    """The file without what no two runs have in common: how long it took, and in how much memory."""
+    """The file without what no two runs have in common: how long it took, and in how much memory.
+
+    What evaluations remember of embeddings is in the order in which calls that ran at once came to it.
+    """
     if name.suffix in (".json", ".jsonl", ".txt"):
         data = re.sub(rf'"({TIMES})": [-+.\de]+'.encode(), rb'"\1": measured', data)
+    if name.suffix == ".f32" and name.parent.suffix == ".embeddings":
+        size = 32 + 4 * int(name.stem.rpartition("-")[2])
+        data = b"".join(sorted({data[start : start + size] for start in range(0, len(data), size)}))
     return data
 
 
 def compare(before: Path, after: Path) -> int:
-    """Print each file; returns how many are not the same."""
+    """Print each file; returns how many are not the same, but for pages."""
     names = {path.relative_to(root) for root in (before, after) for path in root.rglob("*") if path.is_file()}
     verdicts = {name: compared(name, before / name, after / name) for name in sorted(names)}
     for name, verdict in verdicts.items():
-        print(f"{verdict:<10} {name}")
-    different = sum(verdict != "same" for verdict in verdicts.values())
-    print(f"{len(names)} files, {different} of them not the same")
-    return different
+        print(f"{verdict:<12}{name}")
+    found = Counter(verdicts.values())
+    print(", ".join(f"{count} {verdict}" for verdict, count in found.most_common()))
+    return len(verdicts) - found["same"] - found["other page"]
 
 
 def compared(name: Path, before: Path, after: Path) -> str:
-    """`same`, `different`, or that the file is only on one side."""
+    """`same`, or what it is: a page of other bytes may look the same, as page_pictures.py tells."""
     if not (before.is_file() and after.is_file()):
         return "only after" if after.is_file() else "gone"
-    return (
-        "same" if measured(name, before.read_bytes()) == measured(name, after.read_bytes()) else "different"
-    )
+    one, other = (measured(name, file.read_bytes()) for file in (before, after))
+    if one == other:
+        return "same"
+    return "other page" if b"<!doctype html>" in one.lower() else "different"
 
 
 def main() -> None:
@@ -323,7 +349,7 @@ def main() -> None:
     comparing.add_argument("after", type=Path)
     asked = options.parse_args()
     if asked.command == "make":
-        odd = make(asked.out, asked.source)
+        odd = make(asked.out, asked.source.absolute())
         sys.exit(f"{odd} calls ended with another status than expected" if odd else 0)
     sys.exit(bool(compare(asked.before, asked.after)))
 
