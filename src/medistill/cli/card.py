@@ -28,7 +28,7 @@ def card(
         data: The corpus the run was trained on; the folder `corpus` beside RUN if it is that one.
         json: Print what the card is of as JSON on standard output.
     """
-    from medistill.serve.card.write import write_card
+    from medistill.serve.card.text import write_card
 
     facts = write_card(run, out, evaluations=evaluation, data=data)
     if json:

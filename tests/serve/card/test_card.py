@@ -15,7 +15,7 @@ from medistill.evaluate.run import evaluate_run
 from medistill.model.fingerprint import model_hash
 from medistill.model.saved import load, save_model
 from medistill.pretrain import pretrain
-from medistill.serve.card.write import write_card
+from medistill.serve.card.text import write_card
 from tests.conftest import tiny_model, tiny_recipe, tiny_texts, write_noise_corpus
 
 
