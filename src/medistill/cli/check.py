@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medistill.cli.terminal import console, print_json, say, stages
-from medistill.data.check.report import MARKS
+from medistill.data.check.flag import MARKS
 from medistill.errors import MedistillError
 
 
