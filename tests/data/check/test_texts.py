@@ -2,10 +2,9 @@
 
 import pytest
 
-from medistill.data.check.identifiers import identifiers, is_a_name
-from medistill.data.check.labels import label_counts, label_flags
+from medistill.data.check.run import label_counts, label_flags
 from medistill.data.check.splits import splits_of
-from medistill.data.check.texts import measure_texts, single_text_flags
+from medistill.data.check.texts import identifiers, is_a_name, measure_texts, single_text_flags
 from medistill.data.study import NO_REPORT
 
 CLOSED = [f"The heart is normal. There is no effusion, film {number}." for number in range(20)]

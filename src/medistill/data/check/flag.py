@@ -30,7 +30,15 @@ CHECKS: Mapping[str, str] = {
     "identifiers": "Identifiers in texts, possibly",
     "identifying_ids": "Patient ids like names",
 }
-"""Every check by its name in check.json, in the order they are told, and its title."""
+"""Every check by its name in check.json, in the order they are shown in, and its title."""
+MARKS: Mapping[str, tuple[str, str]] = {
+    "error": ("✗ error", "bold red"),
+    "warning": ("! warning", "yellow"),
+    "note": ("· note", ""),
+    "clear": ("✓ clear", "green"),
+    "one split": ("- one split", "dim"),
+}
+"""State of a check -> how it is marked, and its style in a terminal."""
 ACROSS = ("patients", "studies", "identical_images", "near_identical_images", "alike_images", "shared_texts")
 """The checks that compare splits, and say nothing of a corpus with one."""
 
@@ -61,6 +69,25 @@ class Flag:
     cases: tuple[tuple[int, ...], ...] = ()
     """The rows of each case, row numbers of the corpus; at most LISTED."""
     figures: Mapping[str, float | int | str] = field(default_factory=dict[str, float | int | str])
+
+
+def flag_of_rows(
+    check: str,
+    said: str,
+    rows: Int64[np.ndarray, " m"],
+    *,
+    severity: Severity = "warning",
+    figures: Mapping[str, float | int | str] | None = None,
+) -> Flag:
+    """A flag whose cases are single rows."""
+    return Flag(
+        check=check,
+        severity=severity,
+        said=said,
+        count=len(rows),
+        cases=listed(rows[:, None]),
+        figures=dict(figures or {}),
+    )
 
 
 def row_id(study_id: str) -> str:

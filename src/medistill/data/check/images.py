@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float16, Float32, Int32, Int64, UInt64
+from jaxtyping import Bool, Float16, Float32, Int32, UInt64
 
-from medistill.data.check.flag import Flag, Severity, hashed, listed
+from medistill.data.check.flag import Flag, flag_of_rows, hashed
 from medistill.data.check.look import LOOK, flatness, look, uprightness
 from medistill.data.corpus import Corpus
 from medistill.data.image import decode_stored
@@ -24,7 +24,9 @@ FLAT = 0.99
 INVERTED = -0.2
 """Uprightness below which an image looks inverted: no radiograph of two real sets was below 0."""
 SURELY_INVERTED = -0.4
-_CHUNK = 64  # images a worker measures at once
+_CHUNK = 64  # images a worker measures at once: the time a part may take is for so many
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +81,19 @@ def image_flags(measures: Measures) -> Iterator[Flag]:
     """Unreadable, blank, inverted-looking and tiny images, and files with more than pixels."""
     if measures.unreadable:
         said = "; ".join(f"{count:,} {why}" for why, count in Counter(measures.unreadable.values()).items())
-        yield _flag("unreadable_images", said, np.array(sorted(measures.unreadable)), severity="error")
+        yield flag_of_rows("unreadable_images", said, np.array(sorted(measures.unreadable)), severity="error")
     blank = np.flatnonzero(measures.blank)
     if len(blank):
-        yield _flag("blank_images", f"{len(blank):,} of one grey, or almost", blank)
+        yield flag_of_rows("blank_images", f"{len(blank):,} of one grey, or almost", blank)
     yield from _inverted(measures)
     side = measures.shape.min(axis=1, initial=2**30)
     tiny = np.flatnonzero(measures.readable & (side < TINY))
     if len(tiny):
-        yield _flag("tiny_images", f"{len(tiny):,} with a side under {TINY} pixels", tiny)
+        yield flag_of_rows("tiny_images", f"{len(tiny):,} with a side under {TINY} pixels", tiny)
     more = np.flatnonzero(measures.readable & ~measures.plain)
     if len(more):
         said = f"{len(more):,} with color, depth, metadata or bytes behind the picture: prepare them again"
-        yield _flag("image_metadata", said, more)
+        yield flag_of_rows("image_metadata", said, more)
 
 
 def _inverted(measures: Measures) -> Iterator[Flag]:
@@ -105,25 +107,7 @@ def _inverted(measures: Measures) -> Iterator[Flag]:
     if 2 * len(rows) > judged.sum():
         said += "; that is most: all are negatives, or the rule for chest radiographs does not fit"
     worst_first = rows[np.argsort(score[rows], kind="stable")]
-    yield _flag("inverted_images", said, worst_first, figures={"sure": sure})
-
-
-def _flag(
-    check: str,
-    said: str,
-    rows: Int64[np.ndarray, " m"],
-    *,
-    severity: Severity = "warning",
-    figures: Mapping[str, int] | None = None,
-) -> Flag:
-    return Flag(
-        check=check,
-        severity=severity,
-        said=said,
-        count=len(rows),
-        cases=listed(rows[:, None]),
-        figures=dict(figures or {}),
-    )
+    yield flag_of_rows("inverted_images", said, worst_first, figures={"sure": sure})
 
 
 def _room(images: int) -> Measures:
@@ -159,18 +143,13 @@ def _measured(corpus: Corpus, start: int) -> Measures:
     return replace(part, unreadable=unreadable)
 
 
-Part = TypeVar("Part")
-Result = TypeVar("Result")
-_IMAGES = 64  # of a part at most
-
-
 def in_order(work: Callable[[Part], Result], parts: Iterable[Part], workers: int) -> Iterator[Result]:
     """`work` on each part; few results wait at a time, so memory does not grow with the parts."""
     if workers == 1:
         yield from map(work, parts)
         return
     with IsolatedPool(workers) as pool:
-        for _, result in pool.map(work, parts, lambda part: _IMAGES):
+        for _, result in pool.map(work, parts, lambda part: _CHUNK):
             if isinstance(result, GaveUp):
                 raise MedistillError(f"images of the corpus could not be read: {result.reason}")
             yield result

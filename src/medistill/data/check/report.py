@@ -6,18 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from medistill.data.check import (
-    alike as check_alike,
-)
-from medistill.data.check import (
-    images as check_images,
-)
-from medistill.data.check import (
-    splits as check_splits,
-)
-from medistill.data.check import (
-    texts as check_texts,
-)
+from medistill.data.check import alike, images, splits, texts
 from medistill.data.check.flag import ACROSS, CHECKS, Flag, row_id
 from medistill.data.check.page import page
 from medistill.data.check.run import Checked, check_corpus
@@ -49,7 +38,7 @@ def check_and_write(
     checked = check_corpus(corpus, workers=cores(), on_progress=on_progress)
     text = canonical_json(as_json(checked, show_ids=show_ids))
     report: dict[str, Any] = json.loads(text)
-    report["checks"] = {name: report["checks"][name] for name in CHECKS}  # in the order they are told
+    report["checks"] = {name: report["checks"][name] for name in CHECKS}  # in the order they are shown in
     write_atomically(out / REPORT, text)
     write_atomically(out / PAGE, page(checked, report, with_cases=with_cases))
     return report
@@ -59,11 +48,11 @@ def as_json(checked: Checked, *, show_ids: bool = False) -> dict[str, Any]:
     """The whole outcome as plain values; nothing of a patient but salted ids, unless `show_ids`."""
     card, alone = checked.corpus.card, len(checked.splits) < 2
     counts = {name: card.get(name) for name in ("sha256", "source", "images", "studies", "patients")}
-    images = {name: card["splits"].get(name, {}).get("images") for name in checked.splits}
+    by_split = {name: card["splits"].get(name, {}).get("images") for name in checked.splits}
     return {
         "passed": checked.passed,
         "verdict": _verdict(checked),
-        "corpus": counts | {"images_by_split": images},
+        "corpus": counts | {"images_by_split": by_split},
         "checks": {
             name: {
                 "title": CHECKS[name],
@@ -74,16 +63,16 @@ def as_json(checked: Checked, *, show_ids: bool = False) -> dict[str, Any]:
         },
         "labels": checked.labels,
         "thresholds": {
-            "near_identical": check_alike.NEAR_IDENTICAL,
-            "alike": check_alike.ALIKE,
-            "alike_least_pixels": check_alike.DETAILED,
-            "blank_share_of_pixels": check_images.FLAT,
-            "inverted_below": check_images.INVERTED,
-            "surely_inverted_below": check_images.SURELY_INVERTED,
-            "tiny_below_pixels": check_images.TINY,
-            "rare_texts_from_patients": check_splits.MANY,
-            "telling_text_from_words": check_splits.TELLING,
-            "closed_texts_are_custom_from": check_texts.CLOSED_BY_CUSTOM,
+            "near_identical": alike.NEAR_IDENTICAL,
+            "alike": alike.ALIKE,
+            "alike_least_pixels": alike.DETAILED,
+            "blank_share_of_pixels": images.FLAT,
+            "inverted_below": images.INVERTED,
+            "surely_inverted_below": images.SURELY_INVERTED,
+            "tiny_below_pixels": images.TINY,
+            "rare_texts_from_patients": splits.MANY,
+            "telling_text_from_words": splits.TELLING,
+            "closed_texts_are_custom_from": texts.CLOSED_BY_CUSTOM,
         },
     }
 
@@ -94,13 +83,13 @@ def _verdict(checked: Checked) -> str:
     warned = sum(flag.severity == "warning" for flag in checked.flags)
     if not failed:
         alone = len(checked.splits) < 2
-        found = "one split, so nothing to leak between" if alone else "no leak between splits"
-        return f"{found}, every image can be read; {warned:,} warning{'s' * (warned != 1)}"
+        leaks = "one split, so nothing to leak between" if alone else "no leak between splits"
+        return f"{leaks}, every image can be read; {warned:,} warning{'s' * (warned != 1)}"
     counts: Counter[str] = Counter()
     for flag in failed:
         counts[flag.check] += flag.count
-    found = ", ".join(f"{CHECKS[name].lower()} ({count:,})" for name, count in counts.items())
-    return f"the corpus {'leaks' if counts.keys() & set(_LEAKS) else 'is broken'}: {found}"
+    faults = ", ".join(f"{CHECKS[name].lower()} ({count:,})" for name, count in counts.items())
+    return f"the corpus {'leaks' if counts.keys() & set(_LEAKS) else 'is broken'}: {faults}"
 
 
 def _state(flags: tuple[Flag, ...], not_applicable: bool) -> str:

@@ -1,14 +1,16 @@
-"""All checks of a corpus: leaks between its splits, broken images and texts."""
+"""All checks of a corpus: leaks between its splits, broken images and texts, labels without a side."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from medistill.data.check.alike import alike_pairs
 from medistill.data.check.flag import CHECKS, Flag
 from medistill.data.check.images import image_flags, measure_images
-from medistill.data.check.labels import Counts, label_counts, label_flags
 from medistill.data.check.splits import (
+    Splits,
     alike_flags,
     id_flags,
     identical_flags,
@@ -19,14 +21,17 @@ from medistill.data.check.splits import (
 from medistill.data.check.texts import measure_texts, single_text_flags
 from medistill.data.corpus import Corpus
 
+Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
+"""Finding -> split -> present, absent, uncertain, not stated, in images."""
 Progress = Callable[[str, int, int], None]
 """Hears the stage, what is done of it, and how much there is."""
+_NAMED = 5  # findings named in one line
 _PER_WORKER = 256  # images that outweigh starting a process
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A corpus and everything the checks found in it."""
+    """A corpus and everything the checks say of it."""
 
     corpus: Corpus
     splits: tuple[str, ...]
@@ -73,3 +78,47 @@ def check_corpus(corpus: Corpus, *, workers: int = 1, on_progress: Progress | No
     )
     in_order = sorted(flags, key=lambda flag: tuple(CHECKS).index(flag.check))
     return Checked(corpus=corpus, splits=splits.names, flags=tuple(in_order), labels=labels)
+
+
+def label_counts(corpus: Corpus, splits: Splits) -> Counts:
+    labels = corpus.labels
+    return {
+        finding: {
+            name: _counted(labels[splits.rows(number), column]) for number, name in enumerate(splits.names)
+        }
+        for column, finding in enumerate(corpus.findings)
+    }
+
+
+def label_flags(counts: Counts) -> Iterator[Flag]:
+    """Findings without a positive or without a negative where figures need both."""
+    whole = {
+        finding: {state: sum(split[state] for split in by_split.values()) for state in ("present", "absent")}
+        for finding, by_split in counts.items()
+    }
+    for state in ("present", "absent"):
+        never = [finding for finding, total in whole.items() if not total[state]]
+        if never:
+            yield _flag(f"never {state} in any split", never)
+        for split in next(iter(counts.values()), {}):
+            missing = [
+                finding
+                for finding, by_split in counts.items()
+                if whole[finding][state] and not by_split[split][state]
+            ]
+            if missing:
+                yield _flag(f"never {state} in {split}", missing, (split,))
+
+
+def _flag(what: str, findings: list[str], splits: tuple[str, ...] = ()) -> Flag:
+    more = f"; {len(findings) - _NAMED:,} more" if len(findings) > _NAMED else ""
+    named = "; ".join(findings[:_NAMED])
+    said = f"{len(findings):,} finding{'s' * (len(findings) != 1)} {what}: {named}{more}"
+    return Flag(check="labels", severity="warning", said=said, count=len(findings), splits=splits)
+
+
+def _counted(labels: np.ndarray) -> dict[str, int]:
+    states = {"present": labels == 1, "absent": labels == 0, "uncertain": labels == -1}
+    return {state: int(mask.sum()) for state, mask in states.items()} | {
+        "not stated": int(np.isnan(labels).sum())
+    }

@@ -36,9 +36,9 @@ class Splits:
 def splits_of(corpus: Corpus) -> Splits:
     """By the rows, whatever the card says."""
     column = corpus.table["split"].combine_chunks().dictionary_encode()
-    found: list[str] = column.dictionary.to_pylist()
-    names = sorted(found, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
-    place = np.array([names.index(name) for name in found], np.int64)
+    named: list[str] = column.dictionary.to_pylist()
+    names = sorted(named, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    place = np.array([names.index(name) for name in named], np.int64)
     return Splits(tuple(names), place[column.indices.to_numpy()])
 
 
@@ -151,13 +151,13 @@ def _twins(
     splits: Splits,
 ) -> dict[tuple[int, int], list[Int64[np.ndarray, " k"]]]:
     """The rows with a key that two patients have and nobody else, by the splits of the two."""
-    found: dict[tuple[int, int], list[Int64[np.ndarray, " k"]]] = defaultdict(list)
+    twins: dict[tuple[int, int], list[Int64[np.ndarray, " k"]]] = defaultdict(list)
     for group in groups_of_equals(keys[rows], rows):
         _, first = np.unique(patients[group], return_index=True)
         if len(first) == 2:
             one, other = sorted(splits.of_row[group[first]].tolist())
-            found[one, other].append(group)
-    return dict(found)
+            twins[one, other].append(group)
+    return dict(twins)
 
 
 def _by_chance(
@@ -178,12 +178,12 @@ def _shared(
 ) -> dict[tuple[int, int], list[Int64[np.ndarray, " k"]]]:
     """For each two splits the groups of rows with one key that lie in both; only the rows in these two."""
     chosen = np.arange(len(keys)) if rows is None else rows
-    found: dict[tuple[int, int], list[Int64[np.ndarray, " k"]]] = defaultdict(list)
+    shared: dict[tuple[int, int], list[Int64[np.ndarray, " k"]]] = defaultdict(list)
     for group in groups_of_equals(keys[chosen], chosen):
         numbers = splits.of_row[group]
         for one, other in itertools.combinations(np.unique(numbers).tolist(), 2):
-            found[one, other].append(group[(numbers == one) | (numbers == other)])
-    return dict(sorted(found.items()))
+            shared[one, other].append(group[(numbers == one) | (numbers == other)])
+    return dict(sorted(shared.items()))
 
 
 def _leak(check: str, said: str, groups: Sequence[Int64[np.ndarray, " k"]], names: tuple[str, str]) -> Flag:

@@ -1,4 +1,7 @@
-"""Every report text of a corpus measured in one pass, and what is wrong with single ones."""
+"""Every report text of a corpus measured in one pass, and what is wrong with single ones.
+
+Words that may name a person are counted by kind, never quoted.
+"""
 
 import re
 from array import array
@@ -9,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64, UInt64
 
-from medistill.data.check.flag import Flag, hashed, listed
-from medistill.data.check.identifiers import identifiers, is_a_name
+from medistill.data.check.flag import Flag, flag_of_rows, hashed
 from medistill.data.corpus import Corpus
 from medistill.data.report.sections import normalized_text
 from medistill.data.study import NO_REPORT
@@ -30,6 +32,53 @@ _GOES_ON = re.compile(
 _PIECES = re.compile(r"\w+|[^\w\s]")
 _SENTENCE_END = re.compile(r"[.!?。]\s+\S")
 _TEXTS = ("text", "findings", "impression")
+_COLUMNS = {
+    "row": np.int64,
+    "hash": np.uint64,
+    "characters": np.int64,
+    "words": np.int64,
+    "pieces": np.int64,
+    "open": np.bool_,
+    "goes_on": np.bool_,
+}
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)[a-z]*\.?"
+_DAY, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:19|20|21)\d\d"
+_NAME = r"(?!XX|_)[A-Z][\w'\u2019-]+"
+"""A capitalized word that is no mark of de-identification (XXXX, ___)."""
+_VIEW = r"(?i:AP|PA|lateral|chest|frontal|portable|abdomen|axial|coronal|sagittal)\b"
+KINDS: Mapping[str, re.Pattern[str]] = {
+    "name": re.compile(
+        # "MR." in capitals is a modality, "MS." a disease and "DR." may be one: a view is no name after it.
+        rf"\b(?:Drs?\.?|dr\.|Mr\.?|mr\.|Mrs\.?|mrs\.|MRS\.|Ms\.?|Miss|Prof\.?|PROF\.)\s+{_NAME}"
+        rf"|\bDR\.\s+(?!{_VIEW}){_NAME}"
+        rf"|\b(?i:(?:patient(?:'s)?\s+)?name|physician|radiologist|dictated by|signed by|reported by|read by)"
+        rf"\s*[:=]?\s+(?-i:{_NAME}\s*,?\s+{_NAME})"
+        rf"|\b(?i:patient(?:'s)?\s+name|name\s*[:=])\s*:?\s*{_NAME}"
+    ),
+    "date": re.compile(
+        rf"\b{_YEAR}[-/.](?:0?[1-9]|1[0-2])[-/.]{_DAY}\b"
+        rf"|\b\d{{1,2}}([-/.])\d{{1,2}}\1(?:{_YEAR}|\d\d)\b(?!\.\d)"
+        rf"|\b{_MONTH}\s+{_DAY}(?:st|nd|rd|th)?,?\s+{_YEAR}\b"
+        rf"|\b{_DAY}(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH},?\s+{_YEAR}\b"
+        r"|\b(?:January|February|April|June|July|August|September|October|November|December)\s+"
+        rf"{_DAY}(?:st|nd|rd|th)?\b",
+        re.ASCII,
+    ),
+    "phone number": re.compile(
+        r"(?<![\w.])(?:\+\d{1,3}[ .-]?)?\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b"
+        r"|(?<!\w)\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]?\d{2,4}){2,4}\b"
+        r"|\b(?i:tel|phone|telephone|fax|pager|ext)\b[.:]?(?:\s*(?i:no|number)\b\.?:?)?\s*\+?\d[\d ()/.-]{3,}"
+    ),
+    "record number": re.compile(
+        r"\b(?i:MRN|SSN|NHS|medical record|record|accession|patient id|patient number|case)"
+        r"(?:\s*(?i:no|nr|number|id)\b\.?|\s*#)?\s*[:#=]?\s*(?=[\w-]*\d{4})[\w-]{5,}"
+        r"|(?<![\w.,/-])(?<!PMID: )(?<!PMID:)\d{7,}(?![\w,]*\d)"
+    ),
+    "e-mail or web address": re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.]+|\bhttps?://\S+|\bwww\.\w\S+"),
+    "age over 89": re.compile(r"\b(?:9\d|1[01]\d)[\s-]*(?i:years?|yrs?|y/?o)\b"),
+}
+"""Kind -> what it looks like. They find what is written plainly; a name without a title goes unseen."""
+_NAME_AS_ID = re.compile(r"[^\W\d_]{2,}\s*[,^]\s*[^\W\d_]{2,}.*|[^\W\d_]{2,}(?:\s+[^\W\d_]{2,})+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,17 +135,6 @@ def measure_texts(corpus: Corpus, *, on_progress: Callable[[int, int], None] | N
     return Texts(**values, identifiers=dict(kinds), names_as_ids=names)
 
 
-_COLUMNS = {
-    "row": np.int64,
-    "hash": np.uint64,
-    "characters": np.int64,
-    "words": np.int64,
-    "pieces": np.int64,
-    "open": np.bool_,
-    "goes_on": np.bool_,
-}
-
-
 def _rows(corpus: Corpus) -> Iterator[tuple[int, str, str, tuple[str, str, str]]]:
     """Row number, study id, patient id and the three texts, a batch in memory at a time."""
     names = ["study_id", "patient_id", *(name for name in _TEXTS if name in corpus.table.column_names)]
@@ -119,21 +157,21 @@ def single_text_flags(texts: Texts) -> Iterator[Flag]:
     """Empty, cut and over-long texts, possible identifiers."""
     empty = texts.row[texts.words == 0]
     if len(empty):
-        yield _flag("empty_texts", f"{len(empty):,} without a word", empty)
+        yield flag_of_rows("empty_texts", f"{len(empty):,} without a word", empty)
     cut = _cut(texts)
     if cut.any():
         said = f"{int(cut.sum()):,} of {len(texts.row):,} end in a word that goes on, or without a stop"
-        yield _flag("cut_texts", said, texts.row[cut])
+        yield flag_of_rows("cut_texts", said, texts.row[cut])
     yield from _long(texts)
     if texts.identifiers:
-        rows = sorted({row for found in texts.identifiers.values() for row in found})
-        counts = {kind: len(found) for kind, found in sorted(texts.identifiers.items())}
+        rows = sorted({row for named in texts.identifiers.values() for row in named})
+        counts = {kind: len(named) for kind, named in sorted(texts.identifiers.items())}
         said = f"{len(rows):,} of {len(texts.row):,} texts: "
         said += ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
-        yield _flag("identifiers", said, np.array(rows), figures=counts)
+        yield flag_of_rows("identifiers", said, np.array(rows), figures=counts)
     if texts.names_as_ids:
         said = f"{len(texts.names_as_ids):,} patient ids look like names: replace them before anything else"
-        yield _flag("identifying_ids", said, np.array(texts.names_as_ids))
+        yield flag_of_rows("identifying_ids", said, np.array(texts.names_as_ids))
 
 
 def _cut(texts: Texts) -> Bool[np.ndarray, " t"]:
@@ -155,24 +193,21 @@ def _long(texts: Texts) -> Iterator[Flag]:
     counts = {str(limit): int((texts.pieces > limit).sum()) for limit in sorted(set(limits.values()))}
     if not any(counts.values()):
         return
-    told = "; ".join(
+    over = "; ".join(
         f"{count:,} over {limit} tokens ({', '.join(n for n, m in limits.items() if str(m) == limit)})"
         for limit, count in counts.items()
         if count
     )
     most = max(limits.values())
     rows = texts.row[texts.pieces > (most if counts[str(most)] else min(limits.values()))]
-    yield _flag("long_texts", f"of {len(texts.row):,}: {told}", rows, figures=counts)
+    yield flag_of_rows("long_texts", f"of {len(texts.row):,}: {over}", rows, figures=counts)
 
 
-def _flag(
-    check: str, said: str, rows: Int64[np.ndarray, " m"], figures: Mapping[str, int] | None = None
-) -> Flag:
-    return Flag(
-        check=check,
-        severity="warning",
-        said=said,
-        count=len(rows),
-        cases=listed(rows[:, None]),
-        figures=dict(figures or {}),
-    )
+def identifiers(text: str) -> frozenset[str]:
+    """The kinds of identifiers the text may hold."""
+    return frozenset(kind for kind, pattern in KINDS.items() if pattern.search(text))
+
+
+def is_a_name(patient_id: str) -> bool:
+    """Whether an id is written as a name: DOE^JANE, Doe, Jane or Jane Doe."""
+    return _NAME_AS_ID.fullmatch(patient_id.strip()) is not None
