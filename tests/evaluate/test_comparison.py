@@ -12,7 +12,7 @@ from medistill.evaluate.comparison import Entrant, compared
 from medistill.evaluate.evaluation import evaluate_model
 from medistill.evaluate.pages.comparison import comparison_page
 from medistill.evaluate.pages.differences import signed, verdict
-from medistill.evaluate.protocols.run import evaluate_protocols
+from medistill.evaluate.protocols.evaluation import evaluate_protocols
 from medistill.evaluate.statistics.auroc_variance import auroc_difference
 from medistill.evaluate.statistics.interval import Figure
 from medistill.model.any_model import public_name

@@ -24,7 +24,7 @@ from medistill.errors import CallError
 from medistill.pretrain import check_fits
 from medistill.recipe import Recipe
 from medistill.system.atomic import write_atomically
-from medistill.system.locks import claimed
+from medistill.system.locks import being_trained, locked
 from medistill.system.memory import parse_memory
 from medistill.system.stop import stop_requests
 
@@ -65,7 +65,8 @@ def compare(comparison: Comparison, data: Path, out: Path, *, jobs: int, on_shar
     corpus = open_corpus(data)
     _check_corpus(comparison, corpus)
     claim_settings(comparison, corpus.card["sha256"], out)
-    with claimed(out), stop_requests() as stopping:
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out, being_trained(out)), stop_requests() as stopping:
         comparison = at_equal_memory(comparison, out)
         pool = Pool(out, data, jobs, stopping)
         trials = trial_cells(comparison)
@@ -77,9 +78,8 @@ def compare(comparison: Comparison, data: Path, out: Path, *, jobs: int, on_shar
             epochs = settle_epochs(comparison, budget, [*trials, *at_samples], out)
             finals[budget] = final_cells(comparison, tuned, epochs["epochs"])
             by_seed = zip(*(_cells(cells) for cells in finals[budget].values() if _cells(cells)), strict=True)
-            pool.run(
-                [cell for same_seed in by_seed for cell in same_seed], partial(on_shares, TITLES[budget])
-            )
+            cells = [cell for same_seed in by_seed for cell in same_seed]
+            pool.run(cells, partial(on_shares, TITLES[budget]))
         results = gather(comparison, corpus.card, tuned, finals, out)
         write_json(out / RESULTS, results)
         write_atomically(out / PAGE, page(results))

@@ -16,7 +16,7 @@ from medistill.evaluate.pages.comparison import comparison_page
 from medistill.evaluate.pages.evaluation import page
 from medistill.evaluate.pages.protocols import protocol_page
 from medistill.evaluate.prompts.file import read_prompts
-from medistill.evaluate.protocols.run import evaluate_protocols, protocol_examples
+from medistill.evaluate.protocols.evaluation import evaluate_protocols, protocol_examples
 from medistill.evaluate.statistics.interval import Metrics
 from medistill.evaluate.tasks.examples import Shown
 from medistill.model.any_model import is_foreign, open_model, public_name

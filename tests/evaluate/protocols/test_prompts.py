@@ -9,6 +9,7 @@ import pytest
 from medistill.data.corpus import open_corpus
 from medistill.errors import CallError
 from medistill.evaluate.protocols.cases import cases_to_score, findings_to_score, validation_cases
+from medistill.evaluate.protocols.evaluation import evaluate_protocols, run_protocol
 from medistill.evaluate.protocols.named import PROTOCOLS, protocol_named
 from medistill.evaluate.protocols.prompts import (
     EmbeddedPrompts,
@@ -17,7 +18,6 @@ from medistill.evaluate.protocols.prompts import (
     pooled,
     wording_of,
 )
-from medistill.evaluate.protocols.run import evaluate_protocols, run_protocol
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.saved import save_model
 from tests.cli.test_cli import call, one_line

@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("pydicom")
 from medistill.data.corpus import Corpus, open_corpus
 from medistill.evaluate.pages.protocols import protocol_page
+from medistill.evaluate.protocols.evaluation import evaluate_protocols, protocol_examples
 from medistill.evaluate.protocols.named import PROTOCOLS
 from medistill.evaluate.protocols.protocol import Protocol
-from medistill.evaluate.protocols.run import evaluate_protocols, protocol_examples
 from medistill.evaluate.run import write_protocols
 from medistill.system.json_files import canonical_json
 from tests.evaluate.protocols.published_trees import MARK, prepared
