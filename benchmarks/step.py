@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 
 import torch
 from lightning_fabric import Fabric
+from saved_activations import saved_activations
 
 from medistill.data.loader import Window
 from medistill.engine.objectives import make_method, steps_every
 from medistill.engine.optimizer import make_optimizer, take_step
 from medistill.engine.plan.probe import model_at_random, synthetic_window
-from medistill.engine.saved_activations import saved_activations
 from medistill.engine.step import Batching, train_window
 from medistill.recipe import Recipe, small
 

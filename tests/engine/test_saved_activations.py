@@ -1,9 +1,8 @@
 import gc
 
 import torch
+from benchmarks.saved_activations import saved_activations
 from torch import nn
-
-from medistill.engine.saved_activations import saved_activations
 
 
 def test_saved_bytes_are_those_counted_by_hand():

@@ -3,11 +3,11 @@ import dataclasses
 
 import pytest
 import torch
+from benchmarks.saved_activations import saved_activations
 from torch import nn
 from transformers import AutoConfig, AutoModel, ResNetConfig
 
 from medistill.engine.optimizer import make_optimizer
-from medistill.engine.saved_activations import saved_activations
 from medistill.errors import CallError
 from medistill.model.dual import DualEncoder, build_model
 from medistill.model.economy import recompute_blocks

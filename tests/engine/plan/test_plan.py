@@ -29,7 +29,7 @@ MB = 10**6
 TRAIN_AND_TELL_THE_PEAK = """
 import atexit, torch
 from medistill.cli import main
-from medistill.engine.saved_activations import peak_bytes
+from medistill.system.memory import peak_bytes
 atexit.register(lambda: print(peak_bytes(torch.device("cpu"))))
 main()
 """

@@ -1,4 +1,4 @@
-"""How much memory training took: the process's or card's peak, and what waits for the backward pass."""
+"""How much memory training takes for what waits for the backward pass, counted."""
 
 from collections import Counter
 from collections.abc import Generator, Iterable
