@@ -19,8 +19,12 @@ def tuning_cell(trial: int, **changes) -> Cell:
     return Cell(label="clip", recipe=tiny_recipe(objective="clip", **changes), trial=trial)
 
 
-def make_pool(out, data, jobs=2, stopping=lambda: False, told=lambda shares: None) -> Pool:
-    return Pool(out, data, jobs, stopping, told)
+def unheard(shares) -> None:
+    pass
+
+
+def make_pool(out, data, jobs=2, stopping=lambda: False) -> Pool:
+    return Pool(out, data, jobs, stopping)
 
 
 def test_outcomes_stand_but_what_may_be_the_machines_fault_is_tried_again(tmp_path):
@@ -39,7 +43,7 @@ def test_outcomes_stand_but_what_may_be_the_machines_fault_is_tried_again(tmp_pa
 def test_finished_cells_start_no_process(tmp_path):
     cell = tuning_cell(0)
     write_result(prepare_folder(cell, tmp_path), trained())
-    make_pool(tmp_path, tmp_path / "no corpus").run([cell])
+    make_pool(tmp_path, tmp_path / "no corpus").run([cell], unheard)
     assert read_result(cell, tmp_path) == trained()
 
 
@@ -65,15 +69,15 @@ def test_a_failed_and_a_killed_cell_cost_no_other(tiny_corpus, tmp_path, caplog)
     killed = tuning_cell(2, **ENDLESS)
     seen = []
 
-    def told(shares):
+    def on_shares(shares):
         seen.append(dict(shares))
         path = killed.folder(tmp_path) / RUN / "metrics.jsonl"
         if path.is_file() and killed in pool.running:
             pool.running[killed].kill()
 
-    pool = make_pool(tmp_path, tiny_corpus, told=told)
+    pool = make_pool(tmp_path, tiny_corpus)
     with caplog.at_level(logging.WARNING):
-        pool.run([good, hopeless, killed])
+        pool.run([good, hopeless, killed], on_shares)
     assert read_result(good, tmp_path)["failed"] is None
     assert "lower --lr" in read_result(hopeless, tmp_path)["failed"]
     assert "SIGKILL" in read_result(killed, tmp_path)["failed"]
@@ -91,7 +95,7 @@ def test_a_stop_ends_all_cells_saved_and_says_how_to_go_on(tiny_corpus, tmp_path
         tmp_path, tiny_corpus, stopping=lambda: all((run / "metrics.jsonl").is_file() for run in runs[:2])
     )
     with pytest.raises(MedistillError, match=r"0 of 3 cells .* run the same command again"):
-        pool.run(cells)
+        pool.run(cells, unheard)
     assert pool.running == {}
     assert all((run / "checkpoints" / "last.pt").is_file() for run in runs[:2])
     assert not runs[2].exists()

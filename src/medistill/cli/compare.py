@@ -1,20 +1,29 @@
 """`medistill compare`: its flags, its bars and its table."""
 
-import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from medistill.cli.terminal import console, print_json, say
 from medistill.compare.cell import Cell
 from medistill.compare.comparison import TITLES, Comparison
-from medistill.compare.pool import Told
+from medistill.compare.pool import OnShares
 from medistill.compare.tuning import trial_cells
 from medistill.html.words import NOTHING, in_units, number
+
+_TITLES = {
+    "retrieval/i2t_r@10_unique": "R@10, unique reports",
+    "retrieval/i2t_r@10": "R@10, image to report",
+    "retrieval/t2i_r@10": "R@10, report to image",
+    "zero_shot/auroc_macro": "AUROC, zero-shot",
+    "few_shot/auroc_macro@16": "AUROC, 16 shots",
+    "few_shot/auroc_macro@4": "AUROC, 4 shots",
+}
+"""As short as 80 columns ask for."""
 
 
 def compare(
@@ -63,25 +72,14 @@ def compare(
         budgets=budgets,
         memory=memory,
     )
-    with cells_bar(comparison) as told:
-        results = run(comparison, data, out, jobs=jobs, told=told)
+    with cells_bar(comparison) as on_shares:
+        results = run(comparison, data, out, jobs=jobs, on_shares=on_shares)
     if json:
         print_json(results)
     for table in tables(results):
         console.print(table)
     for line in (*results["notes"], *results["verdict"], f"page: {out / 'page.html'}"):
         say(line)
-
-
-_TITLES = {
-    "retrieval/i2t_r@10_unique": "R@10, unique reports",
-    "retrieval/i2t_r@10": "R@10, image to report",
-    "retrieval/t2i_r@10": "R@10, report to image",
-    "zero_shot/auroc_macro": "AUROC, zero-shot",
-    "few_shot/auroc_macro@16": "AUROC, 16 shots",
-    "few_shot/auroc_macro@4": "AUROC, 4 shots",
-}
-"""As short as 80 columns ask for."""
 
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
@@ -134,24 +132,33 @@ def cells(entry: Mapping[str, Any] | None, shape: str) -> tuple[str, str]:
 
 
 @contextmanager
-def cells_bar(comparison: Comparison) -> Generator[Told]:
+def cells_bar(comparison: Comparison) -> Generator[OnShares]:
     """A bar over the epochs of all cells; equal time is taken for as long as equal samples at first."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%  {task.fields[left]}"),
+        TextColumn("{task.percentage:>3.0f}% "),
+        TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("tuning", total=1.0, left="")
-        clock = Clock(expected_epochs(comparison))
+    # An hour's pace: cells write their share every few seconds, and objectives differ in speed.
+    with Progress(*columns, console=console, speed_estimate_period=3600) as progress:
+        task = progress.add_task("tuning", total=1.0)
+        expected, done = expected_epochs(comparison), dict[str, float]()
 
-        def told(phase: str, shares: Mapping[Cell, float], /) -> None:
-            done, total = clock.note(phase, shares)
-            cells = f"{phase}: {sum(share >= 1 for share in shares.values())} of {len(shares)} cells"
-            left = in_words(clock.seconds_left(done, total))
-            progress.update(task, description=cells, completed=done, total=total, left=left)
+        def on_shares(phase: str, shares: Mapping[Cell, float], /) -> None:
+            started = phase in done
+            expected[phase] = sum(cell.recipe.epochs for cell in shares)
+            done[phase] = sum(cell.recipe.epochs * share for cell, share in shares.items())
+            if not started:  # what an earlier run did of this phase tells nothing of the pace
+                progress.reset(task, completed=int(sum(done.values())))
+            progress.update(
+                task,
+                description=f"{phase}: {sum(s >= 1 for s in shares.values())} of {len(shares)} cells",
+                completed=sum(done.values()),
+                total=sum(expected.values()),
+            )
 
-        yield told
+        yield on_shares
 
 
 def expected_epochs(comparison: Comparison) -> dict[str, int]:
@@ -159,35 +166,3 @@ def expected_epochs(comparison: Comparison) -> dict[str, int]:
     final = comparison.seeds * len(comparison.entrants) * comparison.recipe.epochs
     tuning = sum(cell.recipe.epochs for cell in trial_cells(comparison))
     return {"tuning": tuning, **{TITLES[budget]: final for budget in comparison.budgets}}
-
-
-class Clock:
-    """Epochs done and to do, and the seconds left at the pace since the start."""
-
-    def __init__(self, expected: Mapping[str, int]):
-        self.expected: dict[str, float] = dict(expected)
-        self.done = dict.fromkeys(expected, 0.0)
-        self.first: dict[str, float] = {}
-        self.started = time.monotonic()
-
-    def note(self, phase: str, shares: Mapping[Cell, float]) -> tuple[float, float]:
-        """Take in one look at the cells of a phase; epochs done and in all, over the phases."""
-        self.expected[phase] = float(sum(cell.recipe.epochs for cell in shares))
-        self.done[phase] = sum(cell.recipe.epochs * share for cell, share in shares.items())
-        self.first.setdefault(phase, self.done[phase])  # what an earlier run did tells nothing of the pace
-        return sum(self.done.values()), sum(self.expected.values())
-
-    def seconds_left(self, done: float, total: float) -> float | None:
-        """None until something has been done."""
-        gained = done - sum(self.first.values())
-        return (total - done) / gained * (time.monotonic() - self.started) if gained > 0 else None
-
-
-def in_words(seconds: float | None) -> str:
-    """About how long, for a person."""
-    if seconds is None:
-        return ""
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"about {max(1, round(seconds))} s left"
-    return f"about {minutes} min left" if minutes < 120 else f"about {minutes / 60:.1f} h left"

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from medistill.recipe import Recipe, to_config
 from medistill.system.atomic import write_atomically
 
-CONFIG, RUN, RESULT, SPREAD = "config.json", "run", "result.json", "spread.npz"
+CONFIG, RUN, RESULT = "config.json", "run", "result.json"
+SPENT, SPREAD = "spent.json", "spread.npz"
 Result = Mapping[str, Any]
 """What a cell came to: `failed` (a reason or None), `retry`, and if it trained its figures and costs."""
 
@@ -60,8 +61,13 @@ def read_result(cell: Cell, out: Path) -> Result | None:
 
 
 def write_result(folder: Path, result: Result) -> None:
+    """Leave what the cell came to in its folder."""
+    write_json(folder / RESULT, result)
+
+
+def write_json(path: Path, value: object) -> None:
     """Whole or not at all; a number that is none is an error, never written."""
-    write_atomically(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def failure(reason: str, *, retry: bool) -> Result:
@@ -81,6 +87,3 @@ def remove_large(cell: Cell, out: Path) -> None:
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     if not cell.final:
         shutil.rmtree(run / "model", ignore_errors=True)
-
-
-SPENT = "spent.json"

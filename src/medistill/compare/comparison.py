@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medistill.compare.cell import write_json
 from medistill.compare.entrant import Entrant
 from medistill.errors import CallError
 from medistill.recipe import FREE_ON_RESUME, Recipe, to_config
-from medistill.system.atomic import write_atomically
 
 SETTINGS = "compare.json"
 TUNING_SEED = 1000
 """Seeds from here on are for tuning, those below it for the final figures."""
+Cost = float
+"""Processor milliseconds a pair; on a card, milliseconds by the clock."""
+Budget = Callable[[int, Cost | None, Cost | None], int | None]
+"""The recipe's epochs, the objective's cost, the baseline's -> the objective's epochs; None if not known."""
+TITLES = {"samples": "equal samples", "time": "equal time"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +93,7 @@ def claim_settings(comparison: Comparison, corpus_hash: str, out: Path) -> None:
             )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CallError(f"{out} is there and holds no comparison; give a new folder as --out")
-    write_atomically(path, json.dumps(settings, indent=1, allow_nan=False) + "\n")
+    write_json(path, settings)
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -99,10 +104,12 @@ def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]
     return names + [name for name in fields if name not in FREE_ON_RESUME]
 
 
-Cost = float
-"""Processor milliseconds a pair; on a card, milliseconds by the clock."""
-Budget = Callable[[int, Cost | None, Cost | None], int | None]
-"""The recipe's epochs, the objective's cost, the baseline's -> the objective's epochs; None if not known."""
+def check_budgets(names: tuple[str, ...]) -> None:
+    """CallError for an unknown budget, none at all, or one named twice."""
+    unknown = [name for name in names if name not in BUDGETS]
+    if unknown or not names or len(set(names)) < len(names):
+        named = unknown[0] if unknown else " ".join(names) or "none"
+        raise CallError(f"--budgets: {named}; give one or more of {', '.join(BUDGETS)}, each once")
 
 
 def samples(epochs: int, cost: Cost | None, baseline: Cost | None) -> int:
@@ -119,12 +126,3 @@ def time(epochs: int, cost: Cost | None, baseline: Cost | None) -> int | None:
 
 BUDGETS: Mapping[str, Budget] = {f.__name__: f for f in (samples, time)}
 """A budget more is a function more."""
-TITLES = {"samples": "equal samples", "time": "equal time"}
-
-
-def check_budgets(names: tuple[str, ...]) -> None:
-    """CallError for an unknown budget, none at all, or one named twice."""
-    unknown = [name for name in names if name not in BUDGETS]
-    if unknown or not names or len(set(names)) < len(names):
-        found = unknown[0] if unknown else " ".join(names) or "none"
-        raise CallError(f"--budgets: {found}; give one or more of {', '.join(BUDGETS)}, each once")

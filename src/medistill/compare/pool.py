@@ -26,6 +26,8 @@ from medistill.system.isolated import cores
 
 log = logging.getLogger(__name__)
 Process = subprocess.Popen[bytes]
+OnShares = Callable[[str, Mapping[Cell, float]], None]
+"""Hears the phase of a comparison and how far each of its cells is, 0..1."""
 _LOG = "log.txt"
 _PAUSE = 0.1
 """Seconds between looks at the processes."""
@@ -33,21 +35,20 @@ _PAUSE = 0.1
 
 @dataclass
 class Pool:
-    """Where cells run: the comparison's folder, the corpus, how many at once, and who is told."""
+    """Where cells run: the comparison's folder, the corpus, and how many at once."""
 
     out: Path
     data: Path
     jobs: int
     stopping: Callable[[], bool]
-    told: Callable[[Mapping[Cell, float]], None]
-    """Hears how far each cell of the phase is, 0..1."""
     running: dict[Cell, Process] = field(default_factory=dict[Cell, Process])
-    asked: bool = False
+    stop_sent: bool = False
     """Whether the cells at work have been asked to stop."""
 
-    def run(self, cells: Sequence[Cell]) -> None:
+    def run(self, cells: Sequence[Cell], on_shares: Callable[[Mapping[Cell, float]], None]) -> None:
         """Bring every cell to its end; one that has an outcome already is kept.
 
+        `on_shares` hears how far each of them is, 0..1.
         StoppedError once all processes have ended if `stopping` says so.
         """
         shares = {cell: 1.0 if finished(cell, self.out) else 0.0 for cell in cells}
@@ -59,7 +60,7 @@ class Pool:
                 if self.stopping():
                     self._ask_to_stop()
                 shares |= {cell: self._share(cell) for cell in self._reaped()}
-                self.told({**shares, **{cell: self._share(cell) for cell in self.running}})
+                on_shares({**shares, **{cell: self._share(cell) for cell in self.running}})
                 time.sleep(_PAUSE)
         finally:
             for process in self.running.values():
@@ -86,9 +87,9 @@ class Pool:
 
     def _ask_to_stop(self) -> None:
         """Once; a process that has yet to start training just ends."""
-        for process in [] if self.asked else self.running.values():
+        for process in [] if self.stop_sent else self.running.values():
             process.terminate()
-        self.asked = True
+        self.stop_sent = True
 
     def _reaped(self) -> list[Cell]:
         """The cells whose process has ended since the last look."""
@@ -135,7 +136,3 @@ def last_words(status: int, log_path: Path) -> str:
         return f"its process was killed by {name}{guess}"
     lines = log_path.read_text("utf-8", "replace").strip().splitlines()
     return f"its process ended with status {status}: {lines[-1][:200] if lines else 'no message'}"
-
-
-Told = Callable[[str, Mapping[Cell, float]], None]
-"""Hears the phase and how far each of its cells is, 0..1."""

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medistill.compare.comparison import Comparison, Cost
-from medistill.compare.seeds import Seeds, paired_t_interval, patient_interval, t_interval
+from medistill.compare.seeds import Seeds, patient_interval, t_interval
 
 Estimate = dict[str, Any]
 """value, low, high (Student's t over seeds), patient_low, patient_high, n_seeds, n_images, n_patients."""
@@ -77,7 +77,7 @@ def difference(name: str, seeds: Seeds, baseline: Seeds) -> Estimate:
         return _undefined(name, seeds)
     paired = [value - other for value, other in zip(values, others, strict=True)]
     spread = seeds.spread(name) - baseline.spread(name)
-    return _estimate(paired, paired_t_interval(values, others), spread) | _counted(name, seeds)
+    return _estimate(paired, t_interval(paired), spread) | _counted(name, seeds)
 
 
 def _estimate(
@@ -133,9 +133,9 @@ def costs(seeds: Seeds) -> dict[str, Any]:
 
 def cost_of_pair(results: Sequence[Mapping[str, Any]]) -> Cost | None:
     """The median over cells, in milliseconds of the processor, or on a card of the clock; None if unknown."""
-    found = [
+    known = [
         result["cpu_ms_per_pair"] if result["device"] == "cpu" else 1000 / result["pairs_per_second"]
         for result in results
         if result["failed"] is None and result["cpu_ms_per_pair"] and result["pairs_per_second"]
     ]
-    return float(np.median(found)) if found else None
+    return float(np.median(known)) if known else None

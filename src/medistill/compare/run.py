@@ -4,15 +4,16 @@ import dataclasses
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from medistill import __version__
-from medistill.compare.cell import Cell, read_result
+from medistill.compare.cell import Cell, read_result, write_json
 from medistill.compare.comparison import BUDGETS, TITLES, Comparison, Cost, claim_settings
 from medistill.compare.entrant import make_entrants, read_settings
 from medistill.compare.page import page
-from medistill.compare.pool import Pool, Told
+from medistill.compare.pool import OnShares, Pool
 from medistill.compare.results import Results, cost_of_pair, standings
 from medistill.compare.seeds import read_seeds
 from medistill.compare.tuning import Tuned, final_recipe, settle, trial_cells
@@ -27,7 +28,10 @@ from medistill.system.locks import being_trained, locked
 from medistill.system.memory import parse_memory
 from medistill.system.stop import stop_requests
 
-RESULTS, PAGE, EPOCHS = "results.json", "page.html", "epochs.json"
+log = logging.getLogger(__name__)
+RESULTS, PAGE = "results.json", "page.html"
+EPOCHS, MICRO_BATCHES = "epochs.json", "micro_batches.json"
+"""Measured once, and kept so that a comparison that was stopped goes on with the same."""
 
 
 def make_comparison(
@@ -54,7 +58,7 @@ def make_comparison(
     )
 
 
-def compare(comparison: Comparison, data: Path, out: Path, *, jobs: int, told: Told) -> Results:
+def compare(comparison: Comparison, data: Path, out: Path, *, jobs: int, on_shares: OnShares) -> Results:
     """Run what is missing of the comparison in `out`; writes and returns results.json, and page.html."""
     if jobs < 1:
         raise CallError(f"--jobs is {jobs}; at least 1 is needed")
@@ -64,24 +68,20 @@ def compare(comparison: Comparison, data: Path, out: Path, *, jobs: int, told: T
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, being_trained(out)), stop_requests() as stopping:
         comparison = at_equal_memory(comparison, out)
-        pool = Pool(out, data, jobs, stopping, lambda shares: told("tuning", shares))
+        pool = Pool(out, data, jobs, stopping)
         trials = trial_cells(comparison)
-        pool.run(trials)
+        pool.run(trials, partial(on_shares, "tuning"))
         tuned = settle(comparison, trials, out)
         finals: dict[str, dict[str, list[Cell] | str]] = {}
         for budget in (name for name in BUDGETS if name in comparison.budgets):
-            known = [
-                *trials,
-                *(cell for cells in finals.get("samples", {}).values() for cell in _cells(cells)),
-            ]
-            epochs = settle_epochs(comparison, budget, known, out)
+            at_samples = [cell for cells in finals.get("samples", {}).values() for cell in _cells(cells)]
+            epochs = settle_epochs(comparison, budget, [*trials, *at_samples], out)
             finals[budget] = final_cells(comparison, tuned, epochs["epochs"])
-            title = TITLES[budget]
-            pool.told = lambda shares, title=title: told(title, shares)
             by_seed = zip(*(_cells(cells) for cells in finals[budget].values() if _cells(cells)), strict=True)
-            pool.run([cell for same_seed in by_seed for cell in same_seed])
+            cells = [cell for same_seed in by_seed for cell in same_seed]
+            pool.run(cells, partial(on_shares, TITLES[budget]))
         results = gather(comparison, corpus.card, tuned, finals, out)
-        write_atomically(out / RESULTS, json.dumps(results, indent=1, allow_nan=False) + "\n")
+        write_json(out / RESULTS, results)
         write_atomically(out / PAGE, page(results))
     return results
 
@@ -117,7 +117,7 @@ def settle_epochs(comparison: Comparison, budget: str, known: Sequence[Cell], ou
             label: BUDGETS[budget](comparison.recipe.epochs, cost, base) for label, cost in costs.items()
         }
         settled[budget] = {"epochs": lengths, "cost_of_pair_ms": costs}
-        write_atomically(path, json.dumps(settled, indent=1, allow_nan=False) + "\n")
+        write_json(path, settled)
     return settled[budget]
 
 
@@ -171,10 +171,6 @@ def _cost(label: str, cells: Sequence[Cell], out: Path) -> Cost | None:
     return cost_of_pair([result for result in results if result])
 
 
-log = logging.getLogger(__name__)
-MICRO_BATCHES = "micro_batches.json"
-
-
 def at_equal_memory(comparison: Comparison, out: Path) -> Comparison:
     """The comparison with the micro-batches that its memory allows; measured once and kept in `out`.
 
@@ -189,7 +185,7 @@ def at_equal_memory(comparison: Comparison, out: Path) -> Comparison:
         measured = {
             e.label: make_plan(e.recipe, memory=comparison.memory).largest for e in comparison.entrants
         }
-        write_atomically(path, json.dumps(measured, indent=1) + "\n")
+        write_json(path, measured)
     sizes: dict[str, int] = json.loads(path.read_text())
     entrants = (
         dataclasses.replace(e, recipe=with_micro_batch(e.recipe, sizes[e.label])) for e in comparison.entrants

@@ -13,6 +13,8 @@ from scipy.special import stdtrit
 from medistill.compare.cell import Cell, Result, read_result, read_spread
 from medistill.evaluate.statistics.interval import percentile_interval
 
+Interval = tuple[float, float]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seeds:
@@ -29,9 +31,9 @@ class Seeds:
 
     def values(self, name: str) -> list[float] | None:
         """A figure by seed; None unless every seed has it."""
-        found = [entries.get(name, {}).get("value") for entries in self.entries]
-        known = [float(value) for value in found if value is not None]
-        return known if known and len(known) == len(found) else None
+        values = [entries.get(name, {}).get("value") for entries in self.entries]
+        known = [float(value) for value in values if value is not None]
+        return known if known and len(known) == len(values) else None
 
     def spread(self, name: str) -> Float[np.ndarray, "s r"]:
         """The resampled values of a figure that every seed has."""
@@ -71,16 +73,14 @@ def at_chance(recall: Mapping[str, Any], chance: Mapping[str, Any]) -> str | Non
 
     Too few studies to tell recall from chance are no ground for it.
     """
-    found, blind, n = recall["value"], chance["value"], recall["n_images"]
-    if found is None or blind is None:
+    value, blind, n = recall["value"], chance["value"], recall["n_images"]
+    if value is None or blind is None:
         return None
+    # Two standard errors of a share of n: a run that learned nothing passes by luck one time in 40.
     bound = blind + 2 * math.sqrt(blind * (1 - blind) / n)
-    if bound >= 1 or found > bound:
+    if bound >= 1 or value > bound:
         return None
-    return f"it has collapsed: recall@10 {found:.3f} on the test split is within noise of chance, {blind:.3f}"
-
-
-Interval = tuple[float, float]
+    return f"it has collapsed: recall@10 {value:.3f} on the test split is within noise of chance, {blind:.3f}"
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
@@ -94,13 +94,6 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
     half = float(stdtrit(n - 1, (1 + level) / 2)) * deviation / n**0.5
     return mean - half, mean + half
-
-
-def paired_t_interval(
-    values: Sequence[float], others: Sequence[float], level: float = 0.95
-) -> Interval | None:
-    """Interval of the mean difference of two objectives, seed by seed; None for a single seed."""
-    return t_interval([value - other for value, other in zip(values, others, strict=True)], level)
 
 
 def patient_interval(spreads: Float[np.ndarray, "s r"], level: float = 0.95) -> Interval | None:

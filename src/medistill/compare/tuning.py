@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from medistill.compare.cell import Cell, read_result
+from medistill.compare.cell import Cell, read_result, write_json
 from medistill.compare.comparison import TUNING_SEED, Comparison
 from medistill.compare.entrant import Entrant
 from medistill.recipe import Recipe
-from medistill.system.atomic import write_atomically
 
+Tuned = Mapping[str, Mapping[str, Any]]
+"""By label: `trials`, and the `chosen` lr, scale and warmup, None if every trial failed; `edge`."""
 TUNED = "tuned.json"
 RATE_SPAN = 4.0
 """The learning rate is drawn between the recipe's divided and multiplied by it, evenly in its logarithm."""
@@ -77,16 +78,12 @@ def trial_cells(comparison: Comparison) -> list[Cell]:
     ]
 
 
-Tuned = Mapping[str, Mapping[str, Any]]
-"""By label: `trials`, and the `chosen` lr, scale and warmup, None if every trial failed; `edge`."""
-
-
 def settle(comparison: Comparison, cells: list[Cell], out: Path) -> Tuned:
     """The best trial of each objective by validation; written once, so that final cells never change."""
     path = out / TUNED
     if not path.is_file():
         tuned = {entrant.label: _chosen(comparison, entrant, cells, out) for entrant in comparison.entrants}
-        write_atomically(path, json.dumps(tuned, indent=1, allow_nan=False) + "\n")
+        write_json(path, tuned)
     return json.loads(path.read_text())
 
 

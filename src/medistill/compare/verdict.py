@@ -12,6 +12,7 @@ JUDGED = {
 }
 """The figures the verdict is about."""
 _WIDTH = 1e-9
+"""An interval narrower than this is rounding."""
 
 
 def verdict(comparison: Comparison, budgets: Mapping[str, Any]) -> list[str]:
@@ -31,8 +32,8 @@ def sentence(rival: str, baseline: str, by_label: Mapping[str, Any]) -> str:
     for label in (baseline, rival):
         if by_label[label]["failed"]:
             return f"{label} failed ({failed(by_label[label])}): {rival} and {baseline} are not compared."
-    found = {what: by_label[rival]["differences"].get(name) for name, what in JUDGED.items()}
-    known = {what: entry for what, entry in found.items() if entry and entry["value"] is not None}
+    judged = {what: by_label[rival]["differences"].get(name) for name, what in JUDGED.items()}
+    known = {what: entry for what, entry in judged.items() if entry and entry["value"] is not None}
     if not known:
         return f"neither figure of the verdict is defined on this corpus for {rival} and {baseline}."
     if all(entry["n_seeds"] < 2 for entry in known.values()):
@@ -68,9 +69,9 @@ def holds_for_patients(entry: Estimate) -> bool:
 
 def failed(standing: Mapping[str, Any]) -> str:
     """2 of 5 seeds: why."""
-    about = standing["failed"]
-    seeds = f"{len(about['seeds'])} of {about['of']} seeds" if about["of"] else "no seed was run"
-    return f"{seeds}: {'; '.join(about['reasons'])}"
+    failure = standing["failed"]
+    seeds = f"{len(failure['seeds'])} of {failure['of']} seeds" if failure["of"] else "no seed was run"
+    return f"{seeds}: {'; '.join(failure['reasons'])}"
 
 
 def signed(entry: Estimate) -> str:
@@ -114,18 +115,18 @@ def _tuning_notes(results: Mapping[str, Any]) -> list[str]:
     trials = results["settings"]["trials"]
     if not trials:
         return ["Nothing was tuned: every objective ran at the recipe's learning rate, scale and warm-up."]
-    found: list[str] = []
+    said: list[str] = []
     for label, tuned in results["tuning"].items():
         broken = [trial for trial in tuned["trials"] if trial["failed"]]
         if broken:
-            found.append(f"{label}: {len(broken)} of {trials} tuning trials failed ({broken[0]['failed']}).")
+            said.append(f"{label}: {len(broken)} of {trials} tuning trials failed ({broken[0]['failed']}).")
         if tuned["edge"]:
             way = "higher" if tuned["edge"] == "largest" else "lower"
-            found.append(
+            said.append(
                 f"{label}: the best trial had the {tuned['edge']} learning rate of all, so one beyond it may "
                 f"do better; give it a {way} lr in --settings to find out."
             )
-    return found
+    return said
 
 
 def _time_notes(results: Mapping[str, Any]) -> list[str]:

@@ -31,6 +31,8 @@ from medistill.system.memory import peak_bytes
 
 _LONGEST = 300
 """Characters of a reason."""
+_EVERY = 5.0
+"""Seconds between writes of what has been spent."""
 
 
 def main() -> None:
@@ -74,6 +76,7 @@ def trained(run: Path) -> Result:
     lines, best = read_track(run), best_validation(run)
     if not lines or best is None:
         raise MedistillError("the run left no validation behind")
+    speeds = [line["pairs_per_second"] for line in lines if "pairs_per_second" in line]
     half_lives = [line["teacher_half_life_pairs"] for line in lines if "teacher_half_life_pairs" in line]
     return {
         "recall": standing(best, "val/")[0],
@@ -81,7 +84,7 @@ def trained(run: Path) -> Result:
         "pairs": lines[-1]["pairs"],
         "steps": lines[-1]["step"],
         "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "pairs_per_second": _median_of(lines, "pairs_per_second"),
+        "pairs_per_second": statistics.median(speeds) if speeds else None,
         "teacher_half_life_pairs": half_lives[-1] if half_lives else None,
     }
 
@@ -101,20 +104,9 @@ def write_spread(path: Path, spread: Mapping[str, Float[np.ndarray, " r"]]) -> N
     write_atomically(path, file.getvalue())
 
 
-def _median_of(lines: list[dict[str, Any]], name: str) -> float | None:
-    values = [line[name] for line in lines if name in line]
-    return statistics.median(values) if values else None
-
-
 def _one_line(text: str) -> str:
     lines = text.strip().splitlines() or ["no reason given"]
     return lines[0][:_LONGEST]
-
-
-if __name__ == "__main__":
-    main()
-_EVERY = 5.0
-"""Seconds between writes."""
 
 
 class Meter:
@@ -174,3 +166,7 @@ def _cpu_seconds() -> float:
 
 def _median(values: list[float]) -> float | None:
     return float(np.median(values)) if values else None
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,6 @@ from medistill.evaluate.statistics.auroc import auroc
 from medistill.evaluate.statistics.auroc_variance import (
     area_of,
     auroc_difference,
-    auroc_interval,
     clusters_of,
     variance,
 )
@@ -26,6 +25,10 @@ def cases(n=60, levels=6, seed=0, each=2, patients=None):
     one = rng.integers(0, levels, n) + present
     other = np.round(one + rng.standard_normal(n))
     return one.astype(float), other, present, patients or [f"{i // each:03d}" for i in range(n)]
+
+
+def value_of(scores, present, patients):
+    return area_of(scores, present, clusters_of(present, patients)).value
 
 
 def standard_error(scores, present, patients):
@@ -71,7 +74,7 @@ def test_a_published_rating_experiment_has_its_published_standard_error():
     normal, abnormal = (33, 6, 6, 11, 2), (3, 2, 2, 11, 33)
     ratings = np.repeat(np.tile(np.arange(1.0, 6.0), 2), normal + abnormal)
     present, images = np.arange(109) >= 58, [f"{i:03d}" for i in range(109)]
-    area = auroc_interval(ratings, present, images)["value"]
+    area = value_of(ratings, present, images)
     error = standard_error(ratings, present, images)
     assert (round(area, 4), round(error, 4)) == (0.8932, 0.0307)
     assert (round(area - Z * error, 5), round(area + Z * error, 5)) == (0.83295, 0.95339)
@@ -95,7 +98,7 @@ def test_variance_and_covariance_equal_a_loop_over_pairs(each, seed):
 
 def test_the_area_is_scikit_learns_and_the_bootstraps():
     one, _, present, patients = cases()
-    found = auroc_interval(one, present, patients)["value"]
+    found = value_of(one, present, patients)
     assert found == pytest.approx(roc_auc_score(present, one))
     assert found == pytest.approx(auroc(one, present, np.ones((60, 1), np.float32))[0])
 
@@ -138,7 +141,7 @@ def test_repeating_each_patients_image_tells_nothing_new():
 def test_the_method_is_named_by_whether_a_patient_has_several_images():
     one, other, present, patients = cases()
     images = [f"{i:03d}" for i in range(60)]
-    assert auroc_interval(one, present, images)["method"] == "DeLong 1988"
+    assert auroc_difference(one, other, present, images)["method"] == "DeLong 1988"
     assert auroc_difference(one, other, present, patients)["method"] == "Obuchowski 1997"
 
 
@@ -146,19 +149,12 @@ def test_the_order_of_cases_does_not_matter():
     one, other, present, patients = cases()
     order = np.random.default_rng(1).permutation(60)
     mixed = [patients[i] for i in order]
-    assert auroc_interval(one[order], present[order], mixed) == pytest.approx(
-        auroc_interval(one, present, patients)
+    assert standard_error(one[order], present[order], mixed) == pytest.approx(
+        standard_error(one, present, patients)
     )
     assert auroc_difference(one[order], other[order], present[order], mixed) == pytest.approx(
         auroc_difference(one, other, present, patients)
     )
-
-
-def test_scores_turned_around_mirror_the_interval():
-    one, _, present, patients = cases()
-    straight, turned = (auroc_interval(scores, present, patients) for scores in (one, -one))
-    assert turned["low"] == pytest.approx(1 - straight["high"])
-    assert 0 < straight["low"] < straight["value"] < straight["high"] < 1
 
 
 @pytest.mark.parametrize(
@@ -166,45 +162,20 @@ def test_scores_turned_around_mirror_the_interval():
 )
 def test_without_both_classes_nothing_is_defined(present):
     scores, patients = np.arange(len(present), dtype=float), [str(i) for i in range(len(present))]
-    for found in (
-        auroc_interval(scores, present, patients),
-        auroc_difference(scores, scores, present, patients),
-    ):
-        assert found["value"] is None
-        assert "needs one of each" in found["reason"]
-        assert found["low"] is None
+    found = auroc_difference(scores, scores, present, patients)
+    assert found["value"] is None
+    assert "needs one of each" in found["reason"]
+    assert found["low"] is None
+    assert found["p"] is None
 
 
 def test_a_class_of_one_patient_has_an_area_and_no_interval():
     scores, present = np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, False, False])
-    found = auroc_interval(scores, present, ["a", "a", "b", "c"])
-    assert found["value"] == 0.75
+    found = auroc_difference(scores, -scores, present, ["a", "a", "b", "c"])
+    assert found["value"] == 0.75 - 0.25
     assert found["low"] is None
+    assert found["p"] is None
     assert "one patient" in found["reason"]
-    assert auroc_difference(scores, -scores, present, ["a", "a", "b", "c"])["p"] is None
-
-
-@pytest.mark.parametrize(
-    ("patients", "pairs"),
-    [
-        (["a", "b", "c", "d", "e", "f"], 3),
-        (["a", "a", "c", "d", "e", "f"], 2),
-        (["a", "a", "a", "d", "e", "f"], 1),
-        (["a", "b", "c", "a", "b", "c"], 1),
-    ],
-)
-def test_a_perfect_order_has_a_bound_from_pairs_of_patients(patients, pairs):
-    """At the bound, that many independent pairs are all ordered rightly 2.5 times in 100."""
-    scores, present = np.arange(6.0), np.arange(6) >= 3
-    perfect, inverted = (auroc_interval(s, present, patients) for s in (scores, -scores))
-    assert (perfect["value"], perfect["high"]) == (1, 1)
-    assert perfect["low"] ** pairs == pytest.approx(0.025)
-    assert (inverted["low"], inverted["high"]) == pytest.approx((0, 1 - perfect["low"]))
-
-
-def test_one_patient_alone_in_perfect_order_bounds_nothing():
-    found = auroc_interval(np.array([0.0, 1.0]), np.array([False, True]), ["a", "a"])
-    assert (found["value"], found["low"], found["high"]) == (1, 0, 1)
 
 
 def test_models_that_order_alike_have_no_difference_to_judge():

@@ -4,8 +4,6 @@ Found, for true AUROC of .75 and .9, in 2,000 samples each (noise +- 1 point):
 
     bootstrap, log odds      95.0 and 95.0 %; truth below it in 3.2 and 3.2 %, above in 1.9 and 1.8 %
     bootstrap, percentiles   94.6 and 93.7 %; below in 3.9 and 4.9 %, above in 1.5 and 1.5 %
-    Obuchowski, log odds     94.7 and 94.8 %
-    DeLong, log odds         94.6 and 94.5 % (4,000 samples of an image a patient)
     paired difference        94.3 % by the bootstrap, 94.2 % by Obuchowski (1,000 samples)
 """
 
@@ -16,7 +14,7 @@ import pytest
 from scipy.special import ndtri
 
 from medistill.evaluate.statistics.auroc import auroc
-from medistill.evaluate.statistics.auroc_variance import auroc_difference, auroc_interval
+from medistill.evaluate.statistics.auroc_variance import auroc_difference
 from medistill.evaluate.statistics.difference import paired_difference
 from medistill.evaluate.statistics.interval import figure, log_odds, percentile_interval
 from medistill.evaluate.statistics.resample import resampled
@@ -56,8 +54,8 @@ def place(low, high, truth):
 @pytest.mark.slow
 @pytest.mark.parametrize("area", [0.75, 0.9])
 def test_intervals_hold_the_true_area_95_times_in_100(area):
-    """Bootstrap and Obuchowski; the percentile interval too, but it errs on the low side."""
-    found = {name: Counter() for name in ("log odds", "percentiles", "analytic")}
+    """By log odds; by percentiles too, but they err on the low side."""
+    found = {name: Counter() for name in ("log odds", "percentiles")}
     rng = np.random.default_rng([1, round(100 * area)])
     for number in range(SAMPLES):
         (scores,), present, patients = sample(rng, [area], 4)
@@ -67,26 +65,10 @@ def test_intervals_hold_the_true_area_95_times_in_100(area):
             resamples=1000,
             seed=number,
         )["a"]
-        analytic = auroc_interval(scores, present, patients)
-        assert analytic["method"] == "Obuchowski 1997"
         found["log odds"][place(entry["low"], entry["high"], area)] += 1
         found["percentiles"][place(*percentile_interval(entry.spread), area)] += 1
-        found["analytic"][place(analytic["low"], analytic["high"], area)] += 1
-    for name in ("log odds", "analytic"):
-        assert BOUNDS[0] <= held(found[name]) <= BOUNDS[1], name
+    assert BOUNDS[0] <= held(found["log odds"]) <= BOUNDS[1]
     assert found["percentiles"]["below"] > found["log odds"]["below"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("area", [0.75, 0.9])
-def test_delongs_interval_holds_the_true_area_95_times_in_100(area):
-    rng, counts = np.random.default_rng([2, round(100 * area)]), Counter()
-    for _ in range(2 * SAMPLES):
-        (scores,), present, patients = sample(rng, [area], 1)
-        found = auroc_interval(scores, present, patients)
-        assert found["method"] == "DeLong 1988"
-        counts[place(found["low"], found["high"], area)] += 1
-    assert BOUNDS[0] <= held(counts) <= BOUNDS[1]
 
 
 @pytest.mark.slow

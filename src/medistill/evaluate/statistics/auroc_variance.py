@@ -1,4 +1,4 @@
-"""AUROC with its variance between patients, alone and as a difference of two models.
+"""The difference of two models' AUROC, with its variance between patients.
 
 Obuchowski, Nonparametric analysis of clustered ROC curve data, Biometrics 53 (1997) 567-578. With one image a
 patient it is DeLong, DeLong and Clarke-Pearson, Comparing the areas under two or more correlated receiver
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import expit, logit, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from medistill.evaluate.statistics.interval import Entry, counted, undefined, why_undefined
 
@@ -43,42 +43,6 @@ class Clusters:
     @property
     def method(self) -> str:
         return "DeLong 1988" if self.all == len(self.patient) else "Obuchowski 1997"
-
-    @property
-    def pairs(self) -> int:
-        """Most pairs of a patient with a positive and one with a negative image, no patient used twice."""
-        return min(self.positive, self.negative, self.all // 2)
-
-
-def auroc_interval(
-    scores: Float[np.ndarray, " n"],
-    present: Bool[np.ndarray, " n"],
-    patient_ids: Sequence[str],
-    level: float = 0.95,
-) -> Entry:
-    """The AUROC with an interval that needs no resampling, symmetric on the logit scale.
-
-        logit(area) +- z * sqrt(variance) / (area * (1 - area))
-
-    An area of exactly 1 or 0 has variance 0, which says nothing. Its interval comes from k pairs of patients,
-    no patient in two: each is ordered rightly with a chance of the true area or less, independently, so all
-    of them are with area ** k at most. The bound is where that is (1 - level) / 2.
-    """
-    if present.all() or not present.any():
-        return undefined(why_undefined(present.astype(np.float64)), patient_ids)
-    clusters = clusters_of(present, patient_ids)
-    area = area_of(scores, present, clusters)
-    entry: Entry = {"value": area.value, **counted(patient_ids), "method": clusters.method}
-    if area.value in (0.0, 1.0):
-        bound = ((1 - level) / 2) ** (1 / clusters.pairs) if clusters.pairs else 0.0
-        low, high = (bound, 1.0) if area.value else (0.0, 1 - bound)
-        return entry | {"low": low, "high": high, "method": "separated: exact bound"}
-    spread = variance(area, clusters)
-    if spread is None:
-        return entry | {"low": None, "high": None, "reason": _ONE_PATIENT}
-    half = ndtri((1 + level) / 2) * spread**0.5 / (area.value * (1 - area.value))
-    low, high = expit(logit(area.value) + np.array([-half, half]))
-    return entry | {"low": float(low), "high": float(high)}
 
 
 def auroc_difference(

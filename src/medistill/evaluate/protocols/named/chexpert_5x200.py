@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from medistill.evaluate.protocols.named.vocabulary import OWN
+from medistill.evaluate.prompts.prompts import combined
 from medistill.evaluate.protocols.protocol import Protocol, Published
 
 _LIST = (
@@ -13,6 +13,35 @@ _WORDS = (
     "the published prompts belong to their projects: without --prompts and your copy of their "
     "constants.py the prompts are ours, and the figure is not theirs"
 )
+_PARTS = {
+    "atelectasis": (
+        ("", "slight", "marked"),
+        ("atelectasis", "plate-like atelectasis", "volume loss", "collapse of lung segments"),
+        ("", "in the left lower lobe", "in the right lower lobe", "at both bases"),
+    ),
+    "cardiomegaly": (
+        ("", "slightly", "markedly"),
+        ("enlarged heart", "enlarged cardiac silhouette", "increased cardiothoracic ratio"),
+        ("",),
+    ),
+    "consolidation": (
+        ("", "patchy", "dense"),
+        ("consolidation", "airspace consolidation", "consolidation with air bronchograms"),
+        ("", "in the left lower lobe", "in the right upper lobe", "in both lungs"),
+    ),
+    "edema": (
+        ("", "mild", "severe"),
+        ("pulmonary edema", "interstitial edema", "alveolar edema", "vascular congestion with edema"),
+        ("", "in both lungs"),
+    ),
+    "pleural effusion": (
+        ("", "small", "large"),
+        ("pleural effusion", "layering pleural effusion", "blunted costophrenic angle from fluid"),
+        ("", "on the left", "on the right", "on both sides"),
+    ),
+}
+OWN = {finding: {"positive": combined(parts), "negative": []} for finding, parts in _PARTS.items()}
+"""Prompts of ours by finding, every combination: how severe, of what kind, where."""
 _FINDINGS = {finding: finding for finding in OWN}
 GLORIA = Protocol(
     name="chexpert-5x200-gloria",
