@@ -13,8 +13,7 @@ from typing import Any
 
 from medistill.data.rule_labels import label_sections
 from medistill.data.rule_labels.lexicon import FINDINGS
-from medistill.data.sources.openi import cleaned_sections, reports_in
-from medistill.data.sources.parts.openi_report import OpeniReport
+from medistill.data.sources.openi import OpeniReport, cleaned_sections, reports_in
 
 HEADS: dict[str, tuple[str, ...]] = {
     "atelectasis": ("Pulmonary Atelectasis",),

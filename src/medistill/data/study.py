@@ -1,11 +1,15 @@
 """The record every source yields: one examination, its images and report."""
 
 import datetime
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 NO_REPORT = "(The source has no report of this study.)"
 """Text of a study without a report: it is evaluated by its labels, never trained on or searched for."""
+
+_AGE = re.compile(r"(\d{1,3})([DWMY]?)", re.IGNORECASE)
+_YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +32,10 @@ class Study:
 
     study_id: str
     patient_id: str
-    images: tuple[StudyImage, ...]
-    text: str
-    """What training encodes; never empty, but `NO_REPORT` where there is none."""
+    images: tuple[StudyImage, ...] = ()
+    """Empty only in a draft, whose images are still files."""
+    text: str = NO_REPORT
+    """What training encodes; never empty."""
     findings: str | None = None
     impression: str | None = None
     labels: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -56,3 +61,10 @@ class Reject:
     """The file or row's own name; written to disk only as a salted hash unless the user asks."""
     skipped: bool = False
     """Set aside by rule, as a structured report is: listed and counted, but no fault of the source."""
+
+
+def age_with_unit(text: str, *, oldest: int) -> float | None:
+    """From `045Y`, `006M`, `62` or `22y`; None for what is no age, or more than `oldest`."""
+    match = _AGE.fullmatch(text)
+    age = int(match[1]) * _YEARS[match[2].upper()] if match else oldest + 1.0
+    return age if age <= oldest else None

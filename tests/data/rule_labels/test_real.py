@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from medistill.data.report import Sections, read_sections
-from medistill.data.sources.openi import cleaned_sections, reports_in
-from medistill.data.sources.parts.openi_report import OpeniReport
+from medistill.data.sources.openi import OpeniReport, cleaned_sections, reports_in
 from tests.data.sources.test_real import real
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

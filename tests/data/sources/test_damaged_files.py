@@ -19,7 +19,7 @@ from pydicom.uid import (
 from medistill.data.image import encode_image, stored_image
 from medistill.data.prepare import studies
 from medistill.data.sources import CsvSource
-from medistill.data.sources.parts.openi_report import parse_report
+from medistill.data.sources.openi import parse_report
 from medistill.data.study import Study
 from medistill.errors import MedistillError
 from medistill.system.isolated import GaveUp, IsolatedPool

@@ -6,8 +6,7 @@ import pytest
 from medistill.data.corpus import open_corpus
 from medistill.data.phantom import phantom_studies
 from medistill.data.prepare import prepare, studies
-from medistill.data.sources.openi import OpeniSource, reports_in
-from medistill.data.sources.parts.openi_report import read_report
+from medistill.data.sources.openi import OpeniSource, read_report, reports_in
 from medistill.data.study import Reject
 from medistill.errors import CallError, MedistillError
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
+from medistill.data.sources.nih14 import age_in_years
 from medistill.data.sources.parts.marked import decode_runs
-from medistill.data.sources.parts.published import age_with_unit, split_70_15_15
+from medistill.data.sources.parts.published import split_70_15_15
 from medistill.errors import MedistillError
 
 
@@ -24,9 +25,9 @@ def test_the_split_of_as_many_patients_as_rsna_has_is_of_the_published_sizes():
 
 
 def test_ages_are_read_with_and_without_their_unit():
-    cells = ("58", "058Y", "018M", "0", "414", "", "old", "-3")
-    assert [age_with_unit(cell) for cell in cells] == [58.0, 58.0, 1.5, 0.0, *[None] * 4]
-    assert age_with_unit("014D") == pytest.approx(14 / 365.25)
+    cells = ("58", "058Y", " 018 m ", "0", "121", "414", "", "old", "-3", "5 8Y")
+    assert [age_in_years(cell) for cell in cells] == [58.0, 58.0, 1.5, 0.0, *[None] * 6]
+    assert age_in_years("014D") == pytest.approx(14 / 365.25)
 
 
 def test_runs_go_down_the_columns_each_from_the_end_of_the_one_before():

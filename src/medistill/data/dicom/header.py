@@ -8,6 +8,7 @@ from typing import Any
 
 from medistill.data.dicom.elements import items_of, number_of, text_of
 from medistill.data.dicom.file import Dataset, caught_warnings, header_of
+from medistill.data.study import age_with_unit
 
 _NO_IMAGE = (
     ("1.2.840.10008.1.3.10", "a DICOMDIR"),
@@ -50,7 +51,7 @@ _VIEW_CODES = {
     **dict.fromkeys(("r-102cd", "399067008", "lateral"), "lateral"),
 }
 """Projections by code (SRT, SNOMED CT) or meaning, PS3.16 CID 4010."""
-_YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0}
+_OLDEST = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +130,8 @@ def _fields(dataset: Dataset) -> dict[str, Any]:
         "no_image": what_instead(dataset),
         "modality": text_of(dataset, "Modality"),
         "sex": sex if sex in ("M", "F") else None,
-        "age": _age(text_of(dataset, "PatientAge")),
+        # An Age String is 045Y (PS3.5 table 6.2-1), in practice also 62. Birth dates are often made up.
+        "age": age_with_unit(text_of(dataset, "PatientAge"), oldest=_OLDEST),
         "date": _date(text_of(dataset, "StudyDate")),
         "view": _view(dataset),
         "for_processing": is_for_processing(dataset),
@@ -150,13 +152,6 @@ def _view(dataset: Dataset) -> str | None:
     codes = [text_of(item, keyword) for item in items for keyword in ("CodeValue", "CodeMeaning")]
     views = {_VIEW_CODES[code] for code in map(str.casefold, codes) if code in _VIEW_CODES}
     return views.pop() if len(views) == 1 else None
-
-
-def _age(text: str) -> float | None:
-    """From 045Y or 006M; in practice also 62 and 22Y. Birth dates are often made up, and not looked at."""
-    match = re.fullmatch(r"(\d{1,3})([DWMY]?)", text.upper())
-    age = int(match[1]) * _YEARS[match[2]] if match else 999.0
-    return age if age <= 130 else None
 
 
 def _date(text: str) -> datetime.date | None:

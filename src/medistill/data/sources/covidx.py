@@ -8,13 +8,12 @@ class and source on a line) and from public scripts that read the set as it is o
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
-from medistill.data.image import MAX_PIXELS
-from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.parts.published import published_file
-from medistill.data.study import NO_REPORT, Reject, Study
-from medistill.errors import CallError, MedistillError
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading
+from medistill.data.sources.parts.published import PublishedSet, published_text
+from medistill.data.study import Reject, Study
+from medistill.errors import CallError
 
 FINDINGS = ("covid-19", "other pneumonia", "normal")
 _CLASSES = {
@@ -29,7 +28,7 @@ _SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CovidxSource:
+class CovidxSource(PublishedSet):
     """COVIDx CXR-2 to CXR-4: radiographs of many sources labeled COVID-19 or not, or as COVID-19, other
     pneumonia or normal, without reports. To evaluate on, not to train on. The folder holds train.txt,
     test.txt and, if the release has one, val.txt, with the images in train/, test/ and val/. Patients are
@@ -42,23 +41,12 @@ class CovidxSource:
     path: Path
     """The folder that holds train.txt, test.txt, val.txt if the release has one, and the folders of these
     names."""
-    size: int | None = None
-    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
-    max_pixels: int = MAX_PIXELS
-    """Refuse images of more pixels than this."""
-
-    def made_with(self) -> dict[str, Any]:
-        return {"split": "official", "size": self.size, "max_pixels": self.max_pixels}
 
     def open(self) -> Reading:
         rows = [row for split in _SPLITS for row in _rows(self.path, split)]
         stated = {finding for row in rows for finding in row.labels}
-        return Reading(
-            units=self._units(rows),
-            work=image_work(self.size, self.max_pixels),
-            findings=tuple(finding for finding in FINDINGS if finding in stated),
-            expected=len(rows),
-        )
+        findings = tuple(finding for finding in FINDINGS if finding in stated)
+        return self.reading(self._units(rows), len(rows), findings)
 
     def _units(self, rows: list["_Row"]) -> Iterator[Draft | Reject]:
         split_of = {row.patient: row.split for row in rows}  # the last list that names the patient
@@ -75,13 +63,7 @@ class CovidxSource:
 
     def _draft(self, number: int, row: "_Row") -> Draft:
         study = Study(
-            study_id=row.name,
-            patient_id=row.patient,
-            images=(),
-            text=NO_REPORT,
-            labels=row.labels,
-            split=row.split,
-            source=self.name,
+            study_id=row.name, patient_id=row.patient, labels=row.labels, split=row.split, source=self.name
         )
         return Draft(study=study, files=(ImageFile(row=number, path=self.path / row.name, name=row.name),))
 
@@ -99,11 +81,7 @@ def _rows(folder: Path, split: str) -> Iterator[_Row]:
     name = f"{split}.txt"
     if split == "val" and not (folder / name).is_file():
         return
-    try:
-        lines = published_file(folder, (name,)).read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise MedistillError(f"{name} cannot be read as text: take it as it was published") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(published_text(folder, name).splitlines(), start=1):
         cells = line.split()
         if not cells:
             continue

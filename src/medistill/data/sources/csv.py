@@ -1,7 +1,7 @@
 """A table of image files and texts as a source."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,10 +16,9 @@ from medistill.data.sources.parts.cells import (
     sex_name,
     view_name,
 )
-from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.parts.free_text import understood
-from medistill.data.sources.parts.labels import LabelColumns
-from medistill.data.sources.parts.table import Row, Table
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, options_of
+from medistill.data.sources.parts.reports import understood
+from medistill.data.sources.parts.table import LabelColumns, Row, Table
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 
@@ -84,13 +83,10 @@ class CsvSource:
     """Bits of grey to store; 16 keeps more than 8 where the file has them, as PNG."""
 
     def made_with(self) -> dict[str, Any]:
-        options = {
-            option.name: getattr(self, option.name) for option in fields(self) if option.name != "path"
-        }
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+        return options_of(self)
 
     def open(self) -> Reading:
-        table = Table(self.path, known={*_NAMES, *self._asked()})
+        table = Table(self.path, known={*_NAMES, *self._named()})
         columns = self._columns(table)
         split = columns["split"]
         if split and not self._has_splits(table, split, columns):
@@ -105,7 +101,7 @@ class CsvSource:
             expected=table.length,
         )
 
-    def _asked(self) -> list[str]:
+    def _named(self) -> list[str]:
         """All columns named by a flag."""
         single = [getattr(self, name) for name in _NAMES if name != "text"]
         return [*(name for name in single if name), *self.text, *self.labels, *self.classes]
@@ -186,7 +182,6 @@ class CsvSource:
         study = Study(
             study_id=study_id,
             patient_id=study_id if self.patient_is_study else cell("patient_id"),
-            images=(),
             text=self._text(row),
             findings=cell("findings") or None,
             impression=cell("impression") or None,

@@ -4,7 +4,7 @@ import datetime
 import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from medistill.data.dicom.image import Frames, dicom_images
 from medistill.data.image import MAX_PIXELS, Depth, stored_grey
 from medistill.data.report.sections import TextChoice
 from medistill.data.rule_labels.lexicon import FINDINGS
-from medistill.data.sources.parts.dicom_tree import Found, chosen, scanned
+from medistill.data.sources.parts.dicom_tree import DicomFile, chosen, scanned
 from medistill.data.sources.parts.draft import (
     Draft,
     ImageFile,
@@ -22,8 +22,8 @@ from medistill.data.sources.parts.draft import (
     Reading,
     check_image_options,
     finished,
+    options_of,
 )
-from medistill.data.sources.parts.free_text import understood
 from medistill.data.sources.parts.reports import (
     Join,
     Report,
@@ -31,12 +31,11 @@ from medistill.data.sources.parts.reports import (
     Reports,
     keys_of,
     open_reports,
+    understood,
     winners,
 )
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
-
-_NO_PATH = ("path", "reports")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +84,7 @@ class DicomSource:
     """Refuse images of more pixels than this."""
 
     def made_with(self) -> dict[str, Any]:
-        options = {
-            option.name: getattr(self, option.name) for option in fields(self) if option.name not in _NO_PATH
-        }
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+        return options_of(self, but=("path", "reports"))
 
     def open(self) -> Reading:
         return self.scan(0)
@@ -111,31 +107,33 @@ class DicomSource:
             impression=self.impression,
         )
         reports = open_reports(self.reports, self.join, columns)
-        told = functools.partial(on_progress, "reading headers") if on_progress else None
-        items = scanned(self.path, without=self.reports, workers=workers, on_progress=told)
+        heard = functools.partial(on_progress, "reading headers") if on_progress else None
+        items = scanned(self.path, without=self.reports, workers=workers, on_progress=heard)
         files, aside = chosen(items, for_processing=self.for_processing)
         if not files:
             raise CallError(_nothing_in(self.path, aside))
         plan = _planned(files, winners(reports), self.join)
-        store = functools.partial(
-            _frames_stored,
-            size=self.size,
-            depth=self.depth,
-            max_pixels=self.max_pixels,
-            frames=self.frames,
-            window=self.window,
-            for_processing=self.for_processing,
-        )
         return Reading(
             units=self._units(reports, plan, files, aside),
-            work=functools.partial(finished, store=store),
+            work=functools.partial(finished, store=self._stored),
             findings=FINDINGS if self.rule_labels else (),
             expected=len(aside) + len(plan) + len(files) - sum(map(len, plan.values())),
             notes={"join": _counts(plan, files, self.join)},
         )
 
+    def _stored(self, data: bytes) -> tuple[bytes, ...]:
+        """The frames of a file as a corpus keeps them, in whatever process."""
+        images = dicom_images(
+            data,
+            max_pixels=self.max_pixels,
+            frames=self.frames,
+            window=self.window,
+            for_processing=self.for_processing,
+        )
+        return tuple(stored_grey(image.grey, size=self.size, depth=self.depth) for image in images)
+
     def _units(
-        self, reports: Reports, plan: dict[int, list[Found]], files: list[Found], aside: list[Reject]
+        self, reports: Reports, plan: dict[int, list[DicomFile]], files: list[DicomFile], aside: list[Reject]
     ) -> Iterator[Draft | Reject]:
         yield from aside
         for report in reports:
@@ -145,7 +143,7 @@ class DicomSource:
             if file.row not in matched:
                 yield Reject(row=file.row, reason="no report goes with the image", path=file.name)
 
-    def _of_report(self, report: Report, plan: dict[int, list[Found]]) -> Iterator[Draft | Reject]:
+    def _of_report(self, report: Report, plan: dict[int, list[DicomFile]]) -> Iterator[Draft | Reject]:
         if reason := _unused(report, plan):
             yield Reject(row=report.row, reason=reason, path=";".join(report.keys), skipped=True)
             return
@@ -160,13 +158,12 @@ class DicomSource:
         except MedistillError as error:
             yield Reject(row=report.row, reason=str(error), path=";".join(report.keys))
 
-    def _draft(self, report: Report, files: list[Found]) -> Draft:
+    def _draft(self, report: Report, files: list[DicomFile]) -> Draft:
         headers = [file.header for file in files]
         who = identity(headers[0], self.patient_is_study)
         study = Study(
             study_id=who.study_id,
             patient_id=who.patient_id,
-            images=(),
             text=report.text,
             findings=report.findings,
             impression=report.impression,
@@ -200,14 +197,14 @@ def identity(header: DicomHeader, patient_is_study: bool) -> Identity:
     return Identity(study, who, header.date)
 
 
-def _planned(files: list[Found], rows: dict[int, list[str]], join: Join) -> dict[int, list[Found]]:
+def _planned(files: list[DicomFile], rows: dict[int, list[str]], join: Join) -> dict[int, list[DicomFile]]:
     """For each row that is used, its images in order; an image goes with the first row that names it."""
-    by_key: dict[str, list[Found]] = defaultdict(list)
+    by_key: dict[str, list[DicomFile]] = defaultdict(list)
     for file in files:
         for key in _keys(file, join):
             by_key[key].append(file)
     taken: set[int] = set()
-    plan: dict[int, list[Found]] = {}
+    plan: dict[int, list[DicomFile]] = {}
     for row, keys in rows.items():
         group = {file.row: file for key in keys for file in by_key.get(key, ()) if file.row not in taken}
         taken |= group.keys()
@@ -215,7 +212,7 @@ def _planned(files: list[Found], rows: dict[int, list[str]], join: Join) -> dict
     return plan
 
 
-def _keys(file: Found, join: Join) -> set[str]:
+def _keys(file: DicomFile, join: Join) -> set[str]:
     if join == "accession":
         return set(keys_of(file.header.accession, join))
     if join == "study":
@@ -224,7 +221,7 @@ def _keys(file: Found, join: Join) -> set[str]:
     return {file.name, path.name, path.stem, path.with_suffix("").as_posix()}
 
 
-def _unused(report: Report, plan: dict[int, list[Found]]) -> str | None:
+def _unused(report: Report, plan: dict[int, list[DicomFile]]) -> str | None:
     if report.fault:
         return report.fault
     if not report.keys:
@@ -236,7 +233,7 @@ def _unused(report: Report, plan: dict[int, list[Found]]) -> str | None:
     return None if plan[report.row] else "no image goes with the report"
 
 
-def _counts(plan: dict[int, list[Found]], files: list[Found], join: Join) -> dict[str, Any]:
+def _counts(plan: dict[int, list[DicomFile]], files: list[DicomFile], join: Join) -> dict[str, Any]:
     """The join in figures, for the card; which file or report each was is in the list of rejects."""
     groups = [group for group in plan.values() if group]
     matched = [file.header for group in groups for file in group]
@@ -254,24 +251,8 @@ def _counts(plan: dict[int, list[Found]], files: list[Found], join: Join) -> dic
     }
 
 
-def _headers(group: list[Found]) -> list[DicomHeader]:
+def _headers(group: list[DicomFile]) -> list[DicomHeader]:
     return [file.header for file in group]
-
-
-def _frames_stored(
-    data: bytes,
-    *,
-    size: int | None,
-    depth: Depth,
-    max_pixels: int,
-    frames: Frames,
-    window: str | None,
-    for_processing: bool,
-) -> tuple[bytes, ...]:
-    images = dicom_images(
-        data, max_pixels=max_pixels, frames=frames, window=window, for_processing=for_processing
-    )
-    return tuple(stored_grey(image.grey, size=size, depth=depth) for image in images)
 
 
 def _nothing_in(root: Path, aside: list[Reject]) -> str:

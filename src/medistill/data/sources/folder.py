@@ -10,9 +10,8 @@ from typing import Any, ClassVar
 from medistill.data.image import MAX_PIXELS, Depth
 from medistill.data.report.sections import TextChoice
 from medistill.data.rule_labels.lexicon import FINDINGS
-from medistill.data.sources.parts.cells import has_words
-from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.parts.free_text import understood
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, options_of, walk
+from medistill.data.sources.parts.reports import report_text, understood
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 
@@ -45,48 +44,44 @@ class FolderSource:
     """Bits of grey to store; 16 keeps more than 8 where the file has them, as PNG."""
 
     def made_with(self) -> dict[str, Any]:
-        return {
-            "patient_is_study": self.patient_is_study,
-            "sections": self.sections,
-            "rule_labels": self.rule_labels,
-            "size": self.size,
-            "max_pixels": self.max_pixels,
-            "depth": self.depth,
-        }
+        return options_of(self)
 
     def open(self) -> Reading:
         if not self.path.is_dir():
             raise CallError(f"no such folder: {self.path}")
-        found = list(_studies(self.path))
-        if not any(isinstance(item, _Found) for item in found):
-            raise CallError(_nothing_in(self.path, found))
+        items = list(_studies(self.path))
+        paired = [item for item in items if isinstance(item, _StudyFiles)]
+        if not paired:
+            raise CallError(_nothing_in(self.path, items))
         if not self.patient_is_study:
-            _check_patients([item for item in found if isinstance(item, _Found)])
-        units = (self._unit(item) for item in found)
+            _check_patients(paired)
         return Reading(
-            units=units,
+            units=(self._unit(item) for item in items),
             work=image_work(self.size, self.max_pixels, self.depth),
             findings=FINDINGS if self.rule_labels else (),
-            expected=len(found),
+            expected=len(items),
         )
 
-    def _unit(self, item: "_Found | Reject") -> Draft | Reject:
+    def _unit(self, item: "_StudyFiles | Reject") -> Draft | Reject:
         if isinstance(item, Reject):
             return item
         try:
-            study = self._study(item, _report(self.path / item.report))
+            text = report_text(self.path / item.report)
+            if not text:
+                raise MedistillError("empty text")
+            study = self._study(item, text)
             return Draft(study=understood(study, self.sections, self.rule_labels), files=item.files)
         except MedistillError as error:
             return Reject(row=item.files[0].row, reason=str(error), path=item.report)
 
-    def _study(self, item: "_Found", text: str) -> Study:
+    def _study(self, item: "_StudyFiles", text: str) -> Study:
         study = "/".join(item.place) or "study"
         patient = study if self.patient_is_study else item.place[0]
-        return Study(study_id=study, patient_id=patient, images=(), text=text, source=self.name)
+        return Study(study_id=study, patient_id=patient, text=text, source=self.name)
 
 
 @dataclass(frozen=True)
-class _Found:
+class _StudyFiles:
     """A study's files; `place` is its path below the root, without the suffix of an image."""
 
     place: tuple[str, ...]
@@ -94,14 +89,15 @@ class _Found:
     report: str
 
 
-def _studies(root: Path) -> Iterator[_Found | Reject]:
+def _studies(root: Path) -> Iterator[_StudyFiles | Reject]:
     """Studies and leftovers in the order of their paths; rows count the image and text files from 1."""
     row = 0
-    for folder, names in _folders(root):
+    for folder, names in walk(root):
         inside = folder.relative_to(root)
+        kept = [name for name in names if Path(name).suffix.lower() in {*_IMAGES, ".txt"}]
         files = [
             ImageFile(row=row + number, path=folder / name, name=(inside / name).as_posix())
-            for number, name in enumerate(names, start=1)
+            for number, name in enumerate(kept, start=1)
         ]
         row += len(files)
         images = [file for file in files if file.path.suffix.lower() in _IMAGES]
@@ -109,25 +105,18 @@ def _studies(root: Path) -> Iterator[_Found | Reject]:
         yield from _paired(inside.parts, images, reports)
 
 
-def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        kept = (name for name in names if Path(name).suffix.lower() in {*_IMAGES, ".txt"})
-        yield Path(folder), sorted(name for name in kept if not name.startswith("."))
-
-
 def _paired(
     place: tuple[str, ...], images: list[ImageFile], reports: dict[str, ImageFile]
-) -> Iterator[_Found | Reject]:
+) -> Iterator[_StudyFiles | Reject]:
     """One study if the folder holds a single report for its images, else a study per report."""
     if len(reports) == 1 and images and {image.path.stem for image in images} != set(reports):
-        yield _Found(place, tuple(images), next(iter(reports.values())).name)
+        yield _StudyFiles(place, tuple(images), next(iter(reports.values())).name)
         return
     for name in sorted({image.path.stem for image in images} | set(reports)):
         files = tuple(image for image in images if image.path.stem == name)
         report = reports.get(name)
         if files and report:
-            yield _Found((*place, name), files, report.name)
+            yield _StudyFiles((*place, name), files, report.name)
         elif report:
             yield Reject(row=report.row, reason="no image goes with the report", path=report.name)
         else:
@@ -137,40 +126,29 @@ def _paired(
                 )
 
 
-def _report(path: Path) -> str:
-    try:
-        text = path.read_text("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise MedistillError("report is not UTF-8 text") from None
-    except OSError:
-        raise MedistillError("report cannot be read") from None
-    if not has_words(text):
-        raise MedistillError("empty text")
-    return text
-
-
-def _check_patients(found: list[_Found]) -> None:
+def _check_patients(studies: list[_StudyFiles]) -> None:
     fix = (
         "Arrange the files as patient/study/..., or let every study be its own patient by --patient-is-study"
     )
     risk = "images of one patient could then land in two splits, and every figure would be too good"
-    rootless = sum(len(item.place) < 2 for item in found)
+    rootless = sum(len(item.place) < 2 for item in studies)
     if rootless:
         raise CallError(
             f"{rootless:,} studies lie directly in the folder, so their patients are unknown: {risk}. {fix}"
         )
-    patients = Counter(item.place[0] for item in found)
-    pairs = all(len(item.place) == 2 == len(PurePosixPath(item.report).parts) for item in found)
+    patients = Counter(item.place[0] for item in studies)
+    pairs = all(len(item.place) == 2 == len(PurePosixPath(item.report).parts) for item in studies)
     if pairs and max(patients.values()) == 1:
         raise CallError(f"every folder holds one study, so it may be a patient or a study: {risk}. {fix}")
-    if len(patients) == 1 < len(found):
+    if len(patients) == 1 < len(studies):
         raise CallError(
-            f"all {len(found):,} studies lie below one folder, as if of one patient: name that folder itself"
+            f"all {len(studies):,} studies lie below one folder, "
+            "as if of one patient: name that folder itself"
         )
 
 
-def _nothing_in(root: Path, found: list[_Found | Reject]) -> str:
-    if found:
+def _nothing_in(root: Path, left: list[_StudyFiles | Reject]) -> str:
+    if left:
         return f"no image in {root} has a report: a .txt file of its name, or one .txt in the study's folder"
     suffixes = Counter(Path(name).suffix.lower() for _, _, names in os.walk(root) for name in names)
     seen = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in suffixes.most_common(3))

@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from medistill.data.image import MAX_PIXELS
 from medistill.data.sources.parts.cells import age_in_years, has_words, sex_name
-from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.parts.published import check_apart, published_file
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading
+from medistill.data.sources.parts.published import PublishedSet, check_apart, published_text
 from medistill.data.study import Reject, Study
-from medistill.errors import CallError, MedistillError
+from medistill.errors import CallError
 
 _SPLITS = ("train", "dev", "test")
 _PLACEHOLDERS = ("replace this", "in progress")  # how captions begin that nobody wrote
 
 
 @dataclass(frozen=True, kw_only=True)
-class MedpixSource:
+class MedpixSource(PublishedSet):
     """MedPix 2.0: CT and MR images of teaching cases, each with a caption of its own as the text and the
     region of the body, one of five, as its label. The folder holds splitted_dataset/ and images/. A case is a
     patient; the split is the published one, by case.
@@ -32,41 +31,26 @@ class MedpixSource:
 
     path: Path
     """The folder MedPix-2-0, which holds splitted_dataset/ and images/."""
-    size: int | None = None
-    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
-    max_pixels: int = MAX_PIXELS
-    """Refuse images of more pixels than this."""
-
-    def made_with(self) -> dict[str, Any]:
-        return {"split": "official", "size": self.size, "max_pixels": self.max_pixels}
 
     def open(self) -> Reading:
         images = [image for split in _SPLITS for image in _images(self.path / "splitted_dataset", split)]
         check_apart(((image.case, image.split) for image in images), "the three lists of descriptions")
         regions = tuple(sorted({image.region for image in images if image.region}))
-        return Reading(
-            units=self._units(images, regions),
-            work=image_work(self.size, self.max_pixels),
-            findings=regions,
-            expected=len(images),
-        )
+        return self.reading(self._units(images, regions), len(images), regions)
 
     def _units(self, images: list["_Image"], regions: tuple[str, ...]) -> Iterator[Draft | Reject]:
         seen = set[str]()
         for number, image in enumerate(images, start=1):
-            fault = "listed before" if image.name in seen else _fault(image.caption)
+            if fault := "listed before" if image.name in seen else _fault(image.caption):
+                yield Reject(row=number, reason=fault, path=image.name)
+            else:
+                yield self._draft(number, image, regions)
             seen.add(image.name)
-            yield (
-                Reject(row=number, reason=fault, path=image.name)
-                if fault
-                else self._draft(number, image, regions)
-            )
 
     def _draft(self, number: int, image: "_Image", regions: tuple[str, ...]) -> Draft:
         study = Study(
             study_id=image.case,
             patient_id=image.case,
-            images=(),
             text=image.caption,
             labels={region: int(region == image.region) for region in regions} if image.region else {},
             split=image.split,
@@ -90,11 +74,8 @@ class _Image(NamedTuple):
 
 def _images(folder: Path, split: str) -> Iterator[_Image]:
     name = f"descriptions_{split}.jsonl"
-    try:
-        lines = published_file(folder, (name,)).read_text("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError):
-        raise MedistillError(f"{name} cannot be read as text: take it as it was published") from None
-    for number, line in enumerate(lines, start=1):
+    # Not splitlines: JSON leaves U+2028 and the like within a caption as they are.
+    for number, line in enumerate(published_text(folder, name).split("\n"), start=1):
         if line.strip():
             yield _image(line, split, f"{name}, line {number}")
 

@@ -15,7 +15,6 @@ from medistill.data.image import MAX_PIXELS
 from medistill.data.report.sections import Sections, TextChoice, read_sections, training_text
 from medistill.data.sources.parts.cells import date_of, view_name
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.parts.labels import LabelColumns
 from medistill.data.sources.parts.published import published_table
 from medistill.data.sources.parts.subset import (
     EACH,
@@ -25,7 +24,7 @@ from medistill.data.sources.parts.subset import (
     mimic_5x200,
     name_of_5x200,
 )
-from medistill.data.sources.parts.table import Row, Table
+from medistill.data.sources.parts.table import LabelColumns, Row, Table
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 
@@ -148,7 +147,6 @@ class MimicCxrSource:
         record = Study(
             study_id=f"s{study}",
             patient_id=f"p{subject}",
-            images=(),
             text=text or NO_REPORT,
             findings=sections.findings or None,
             impression=sections.impression or None,

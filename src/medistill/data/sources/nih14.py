@@ -7,18 +7,18 @@ which are published in 1024 x 1024.
 """
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from medistill.data.image import MAX_PIXELS
 from medistill.data.sources.parts.cells import sex_name, view_name
 from medistill.data.sources.parts.draft import Draft, Reading
-from medistill.data.sources.parts.marked import Boxes, MarkedFile, marked_work
+from medistill.data.sources.parts.marked import Boxes, MarkedFile
 from medistill.data.sources.parts.published import (
-    age_with_unit,
+    PublishedSet,
     check_apart,
     first_file,
     listed_names,
@@ -26,7 +26,7 @@ from medistill.data.sources.parts.published import (
     published_table,
 )
 from medistill.data.sources.parts.table import Row, Table
-from medistill.data.study import NO_REPORT, Reject, Study
+from medistill.data.study import Reject, Study, age_with_unit
 from medistill.errors import CallError, MedistillError
 
 FRAME = 1024
@@ -55,7 +55,7 @@ _BOXES = "BBox_List_2017.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nih14Source:
+class Nih14Source(PublishedSet):
     """NIH ChestX-ray14: 112,120 frontal radiographs with 14 labels, without reports. To evaluate on, not to
     train on. The folder holds Data_Entry_2017_v2020.csv, train_val_list.txt and test_list.txt (the official
     split, by patient), BBox_List_2017.csv if boxes are wanted, and the images in images/ or in
@@ -67,13 +67,6 @@ class Nih14Source:
     path: Path
     """The folder that holds Data_Entry_2017_v2020.csv, train_val_list.txt, test_list.txt, the images and, for
     boxes, BBox_List_2017.csv."""
-    size: int | None = None
-    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
-    max_pixels: int = MAX_PIXELS
-    """Refuse images of more pixels than this."""
-
-    def made_with(self) -> dict[str, Any]:
-        return {"split": "official", "size": self.size, "max_pixels": self.max_pixels}
 
     def open(self) -> Reading:
         table = published_table(self.path, _TABLES, _COLUMNS)
@@ -83,12 +76,8 @@ class Nih14Source:
         path = self.path / _BOXES
         boxes = _boxes(path) if path.is_file() else {}
         folders = [self.path / "images", *sorted(self.path.glob("images_0*/images"))]
-        return Reading(
-            units=(_unit(row, split_of, boxes, folders) for row in table.rows()),
-            work=marked_work(self.size, self.max_pixels),
-            findings=FINDINGS,
-            expected=table.length,
-        )
+        units = (_unit(row, split_of, boxes, folders) for row in table.rows())
+        return self.reading(units, table.length, FINDINGS)
 
 
 def _official_split(folder: Path) -> dict[str, str]:
@@ -127,12 +116,10 @@ def _unit(
     study = Study(
         study_id=Path(name).stem,
         patient_id=row.cells["Patient ID"].strip(),
-        images=(),
-        text=NO_REPORT,
         labels={finding: int(finding in present) for finding in FINDINGS},
         split=split_of[name],
         sex=sex_name(next((row.cells[column] for column in _SEX if column in row.cells), "")),
-        age=age_with_unit(row.cells["Patient Age"]),
+        age=age_in_years(row.cells["Patient Age"]),
         source=Nih14Source.name,
     )
     file = MarkedFile(
@@ -144,6 +131,11 @@ def _unit(
         boxes=boxes.get(name, {}),
     )
     return Draft(study=study, files=(file,))
+
+
+def age_in_years(cell: str) -> float | None:
+    """From `58`, `058Y`, `018 M`; those above 120 are slips of the pen."""
+    return age_with_unit(re.sub(r"\s+(?=[a-z]$)", "", cell.strip(), flags=re.IGNORECASE), oldest=120)
 
 
 def _present(row: Row) -> set[str]:

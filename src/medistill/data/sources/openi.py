@@ -4,13 +4,14 @@ Layout read: https://openi.nlm.nih.gov/faq, NLMCXR_reports.tgz (`ecgen-radiology
 NLMCXR_png.tgz (`CXR1_1_IM-0001-3001.png`, ..., one folder); Demner-Fushman et al., JAMIA 2016.
 """
 
-import os
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+
+from defusedxml import ElementTree
 
 from medistill.data.image import MAX_PIXELS
 from medistill.data.report.cleaning import clean
@@ -18,18 +19,13 @@ from medistill.data.report.sections import Sections, TextChoice, training_text
 from medistill.data.rule_labels.labels import label_sections
 from medistill.data.rule_labels.lexicon import FINDINGS
 from medistill.data.sources.parts.cells import has_words
-from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.parts.openi_report import (
-    LARGEST,
-    OpeniReport,
-    parse_report,
-    read_report,
-)
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, walk
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 
-__all__ = ["OpeniReport", "OpeniSource", "cleaned_sections", "parse_report", "read_report", "reports_in"]
 ARCHIVE = "NLMCXR_reports.tgz"
+LARGEST = 1_000_000
+"""Bytes of a report that is still read; the largest published has 9 kB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,24 +54,24 @@ class OpeniSource:
     def open(self) -> Reading:
         if not self.path.is_dir():
             raise CallError(f"no such folder: {self.path}")
-        found = _files(self.path)
-        if not found.images:
+        files = _files(self.path)
+        if not files.images:
             raise CallError(f"no PNG files in {self.path}: unpack NLMCXR_png.tgz there")
-        if not found.reports and found.archive is None:
+        if not files.reports and files.archive is None:
             raise CallError(f"no XML files in {self.path}: put {ARCHIVE} there, packed or not")
         return Reading(
-            units=self._units(found),
+            units=self._units(files),
             work=image_work(self.size, self.max_pixels),
             findings=FINDINGS,
-            expected=len(found.reports) or None,
+            expected=len(files.reports) or None,
         )
 
-    def _units(self, found: "_Files") -> Iterator[Draft | Reject]:
+    def _units(self, files: "_Files") -> Iterator[Draft | Reject]:
         """Reports in the order of their names, then the images that no report names."""
-        left, number = dict(found.images), 0
-        for number, (name, item) in enumerate(_reports(found), start=1):
+        left, number = dict(files.images), 0
+        for number, (name, item) in enumerate(_reports(files), start=1):
             if isinstance(item, OpeniReport):
-                yield self._unit(number, name, item, found)
+                yield self._unit(number, name, item, files)
                 for image in item.images:
                     left.pop(image, None)
             else:
@@ -83,7 +79,7 @@ class OpeniSource:
         for row, path in enumerate(left.values(), start=number + 1):
             yield Reject(row=row, reason="no report names the image", path=path.name)
 
-    def _unit(self, number: int, name: str, report: OpeniReport, found: "_Files") -> Draft | Reject:
+    def _unit(self, number: int, name: str, report: "OpeniReport", files: "_Files") -> Draft | Reject:
         sections = cleaned_sections(report)
         text = training_text(sections, self.text)
         if not text:
@@ -93,18 +89,37 @@ class OpeniSource:
         study = Study(
             study_id=report.uid,
             patient_id=report.uid,
-            images=(),
             text=text,
             findings=sections.findings or None,
             impression=sections.impression or None,
             labels=label_sections(sections),
             source=self.name,
         )
-        files = [(image, found.images.get(image, self.path / f"{image}.png")) for image in report.images]
+        images = [(f"{image}.png", files.images.get(image)) for image in report.images]
         return Draft(
             study=study,
-            files=tuple(ImageFile(row=number, path=path, name=f"{image}.png") for image, path in files),
+            files=tuple(
+                ImageFile(row=number, path=path or self.path / name, name=name) for name, path in images
+            ),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeniReport:
+    """What the XML says, its words as they are: `XXXX` stands where it was de-identified."""
+
+    uid: str
+    """`CXR1`."""
+    findings: str
+    impression: str
+    indication: str
+    comparison: str
+    mesh: tuple[str, ...]
+    """Terms with qualifiers by people, as `Opacity/lung/base/left`; `normal` alone, or `No Indexing`."""
+    automatic: tuple[str, ...]
+    """Terms found by a program."""
+    images: tuple[str, ...]
+    """Ids in the order of the figures: `CXR1_1_IM-0001-3001` is the file of that name and `.png`."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +145,42 @@ def reports_in(archive: Path) -> Iterator[tuple[str, OpeniReport | MedistillErro
         raise MedistillError(f"{archive} is broken or cut short: fetch it again") from error
 
 
+def read_report(path: Path) -> OpeniReport:
+    """The report in an XML file as published in NLMCXR_reports.tgz."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise MedistillError(f"report cannot be read: {error.strerror}") from None
+    return parse_report(data)
+
+
+def parse_report(data: bytes) -> OpeniReport:
+    """The report in the bytes of an XML file; every failure is one line that quotes nothing from it."""
+    if len(data) > LARGEST:
+        raise MedistillError(f"report is larger than {LARGEST:,} bytes: not one of the collection")
+    try:
+        root = ElementTree.fromstring(data, forbid_dtd=True)  # no report has one
+    except Exception as error:  # half a dozen types: broken XML, a DTD, encodings unknown or not kept to
+        raise MedistillError("report is not XML that can be read (broken, or with a DTD)") from error
+    uid = root.find("uId")
+    if root.tag != "eCitation" or uid is None or not uid.get("id", "").strip():
+        raise MedistillError("XML is not a report of the collection: no eCitation with a uId")
+    said = dict[str, str]()
+    for part in root.iter("AbstractText"):
+        said.setdefault(part.get("Label", "").upper(), part.text or "")
+    return OpeniReport(
+        uid=uid.get("id", "").strip(),
+        findings=said.get("FINDINGS", ""),
+        impression=said.get("IMPRESSION", ""),
+        indication=said.get("INDICATION", ""),
+        comparison=said.get("COMPARISON", ""),
+        mesh=_filled(term.text for term in root.iter("major")),
+        automatic=_filled(term.text for term in root.iter("automatic")),
+        images=_filled(image.get("id") for image in root.iter("parentImage")),
+    )
+
+
 def cleaned_sections(report: OpeniReport) -> Sections:
     """What the report says as `read_sections` would give it: without marks of de-identification."""
     return Sections(
@@ -140,10 +191,10 @@ def cleaned_sections(report: OpeniReport) -> Sections:
     )
 
 
-def _reports(found: _Files) -> Iterator[tuple[str, OpeniReport | MedistillError]]:
-    if not found.reports and found.archive is not None:
-        yield from reports_in(found.archive)
-    for name, path in sorted(found.reports.items()):
+def _reports(files: _Files) -> Iterator[tuple[str, OpeniReport | MedistillError]]:
+    if not files.reports and files.archive is not None:
+        yield from reports_in(files.archive)
+    for name, path in sorted(files.reports.items()):
         try:
             yield name, read_report(path)
         except MedistillError as error:
@@ -159,15 +210,13 @@ def _parsed(data: bytes) -> OpeniReport | MedistillError:
 
 def _files(root: Path) -> _Files:
     images, reports, archive = dict[str, Path](), dict[str, Path](), None
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
-            path = Path(folder) / name
+    for folder, names in walk(root):
+        for path in (folder / name for name in names):
             if path.suffix.lower() == ".png":
                 images.setdefault(path.stem, path)
             elif path.suffix.lower() == ".xml":
-                reports.setdefault(name, path)
-            elif name == ARCHIVE:
+                reports.setdefault(path.name, path)
+            elif path.name == ARCHIVE:
                 archive = archive or path
     return _Files(images, reports, archive)
 
@@ -175,3 +224,7 @@ def _files(root: Path) -> _Files:
 def _cleaned(text: str) -> str:
     cleaned = clean(text)
     return cleaned if has_words(cleaned) else ""
+
+
+def _filled(texts: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(text.strip() for text in texts if text and text.strip())

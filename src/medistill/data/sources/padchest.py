@@ -6,15 +6,13 @@ scripts that read the table: images below their ImageDir or in one folder, Metho
 """
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from medistill.data.image import MAX_PIXELS
 from medistill.data.sources.parts.cells import has_words, is_missing, sex_name, view_name
-from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.parts.published import first_file, published_table
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading
+from medistill.data.sources.parts.published import PublishedSet, first_file, published_table
 from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError
@@ -36,7 +34,7 @@ _BY_HAND = "Physician"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PadchestSource:
+class PadchestSource(PublishedSet):
     """PadChest: 160,868 radiographs with Spanish reports, whose words the publishers cut to their stems, and
     labels. The folder holds PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv, unpacked, and the images as
     ImageDir/ImageID, in images/ or right there. Patients are split by hash: there is no official split. Only
@@ -44,44 +42,27 @@ class PadchestSource:
     """
 
     name: ClassVar[str] = "padchest"
+    split: ClassVar[str] = "hash"
 
     path: Path
     """The folder that holds PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv, unpacked, and the
     images."""
-    size: int | None = None
-    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
-    max_pixels: int = MAX_PIXELS
-    """Refuse images of more pixels than this."""
-
-    def made_with(self) -> dict[str, Any]:
-        return {"split": "hash", "size": self.size, "max_pixels": self.max_pixels}
 
     def open(self) -> Reading:
         table = published_table(self.path, (_TABLE,), _COLUMNS)
         rows = (row for row in table.rows() if row.fault is None)
         findings = tuple(sorted({label for row in rows for label in _labels(row, table) or ()}))
-        return Reading(
-            units=self._units(table, findings),
-            work=image_work(self.size, self.max_pixels),
-            findings=findings,
-            expected=table.length,
-        )
+        units = (self._unit(row, table, findings) for row in table.rows())
+        return self.reading(units, table.length, findings)
 
-    def _units(self, table: Table, findings: tuple[str, ...]) -> Iterator[Draft | Reject]:
-        for row in table.rows():
-            name = row.cells.get("ImageID", "").strip()
-            fault = row.fault or _fault(row)
-            yield (
-                Reject(row=row.number, reason=fault, path=name)
-                if fault
-                else self._draft(row, name, _labels(row, table), findings)
-            )
-
-    def _draft(self, row: Row, name: str, present: set[str] | None, findings: tuple[str, ...]) -> Draft:
+    def _unit(self, row: Row, table: Table, findings: tuple[str, ...]) -> Draft | Reject:
+        name = row.cells.get("ImageID", "").strip()
+        if fault := row.fault or _fault(row):
+            return Reject(row=row.number, reason=fault, path=name)
+        present = _labels(row, table)
         study = Study(
             study_id=row.cells["StudyID"].strip(),
             patient_id=row.cells["PatientID"].strip(),
-            images=(),
             text=row.cells["Report"].strip(),
             labels={} if present is None else {finding: int(finding in present) for finding in findings},
             sex=sex_name(row.cells["PatientSex_DICOM"]),

@@ -8,12 +8,11 @@ SPLIT_images/ or SPLIT_images/SPLIT/, by how SPLIT_images.zip was unpacked.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from medistill.data.image import MAX_PIXELS
 from medistill.data.sources.parts.cells import has_words
-from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
-from medistill.data.sources.parts.published import check_apart, first_file, published_table
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading
+from medistill.data.sources.parts.published import PublishedSet, check_apart, first_file, published_table
 from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import Reject, Study
 
@@ -22,7 +21,7 @@ _COLUMNS = ("ID", "Caption")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RocoSource:
+class RocoSource(PublishedSet):
     """ROCOv2: 79,789 radiological figures of all kinds from articles, with their captions as the text and no
     labels. The folder holds train_captions.csv, valid_captions.csv, test_captions.csv and the images of
     train_images.zip, valid_images.zip and test_images.zip, unpacked. The split is the published one. Each
@@ -34,13 +33,6 @@ class RocoSource:
     path: Path
     """The folder that holds train_captions.csv, valid_captions.csv, test_captions.csv and the unpacked
     images."""
-    size: int | None = None
-    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
-    max_pixels: int = MAX_PIXELS
-    """Refuse images of more pixels than this."""
-
-    def made_with(self) -> dict[str, Any]:
-        return {"split": "official", "size": self.size, "max_pixels": self.max_pixels}
 
     def open(self) -> Reading:
         tables = {
@@ -53,35 +45,21 @@ class RocoSource:
             if row.fault is None
         )
         check_apart(images, "the three tables of captions")
-        return Reading(
-            units=self._units(tables),
-            work=image_work(self.size, self.max_pixels),
-            expected=sum(table.length for table in tables.values()),
-        )
+        return self.reading(self._units(tables), sum(table.length for table in tables.values()))
 
     def _units(self, tables: dict[str, Table]) -> Iterator[Draft | Reject]:
-        number, seen = 0, set[str]()
-        for split, table in tables.items():
-            for row in table.rows():
-                number += 1
-                image = row.cells.get("ID", "").strip()
-                fault = row.fault or _fault(row, seen)
-                yield (
-                    Reject(row=number, reason=fault, path=image)
-                    if fault
-                    else self._draft(number, image, split, row.cells["Caption"].strip())
-                )
-                seen.add(image)
+        seen = set[str]()
+        rows = ((split, row) for split, table in tables.items() for row in table.rows())
+        for number, (split, row) in enumerate(rows, start=1):
+            image = row.cells.get("ID", "").strip()
+            yield self._unit(number, image, split, row, is_known=image in seen)
+            seen.add(image)
 
-    def _draft(self, number: int, image: str, split: str, caption: str) -> Draft:
-        study = Study(
-            study_id=image,
-            patient_id=image,
-            images=(),
-            text=caption,
-            split=split,
-            source=self.name,
-        )
+    def _unit(self, number: int, image: str, split: str, row: Row, *, is_known: bool) -> Draft | Reject:
+        if fault := row.fault or _fault(row, is_known):
+            return Reject(row=number, reason=fault, path=image)
+        caption = row.cells["Caption"].strip()
+        study = Study(study_id=image, patient_id=image, text=caption, split=split, source=self.name)
         folders = (split, f"{split}_images", f"{split}_images/{split}")
         file = ImageFile(
             row=number,
@@ -91,10 +69,9 @@ class RocoSource:
         return Draft(study=study, files=(file,))
 
 
-def _fault(row: Row, seen: set[str]) -> str | None:
-    image = row.cells["ID"].strip()
-    if not image:
+def _fault(row: Row, is_known: bool) -> str | None:
+    if not row.cells["ID"].strip():
         return "no ID"
-    if image in seen:
+    if is_known:
         return "listed before"
     return None if has_words(row.cells["Caption"]) else "empty text"

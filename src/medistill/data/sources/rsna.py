@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from medistill.data.image import MAX_PIXELS
 from medistill.data.sources.parts.draft import Draft, Reading
-from medistill.data.sources.parts.marked import MarkedFile, marked_work
+from medistill.data.sources.parts.marked import MarkedFile
 from medistill.data.sources.parts.published import (
+    PublishedSet,
     box_numbers,
     first_file,
     integer_label,
@@ -24,7 +24,7 @@ from medistill.data.sources.parts.published import (
     split_70_15_15,
 )
 from medistill.data.sources.parts.table import Row, Table
-from medistill.data.study import NO_REPORT, Reject, Study
+from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 
 FRAME = 1024
@@ -38,7 +38,7 @@ _CLASS_NAMES = ("Normal", "No Lung Opacity / Not Normal", "Lung Opacity")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RsnaSource:
+class RsnaSource(PublishedSet):
     """RSNA Pneumonia Detection Challenge 2018: 26,684 frontal radiographs labeled pneumonia (any box) and no
     finding (class Normal), without reports. To evaluate on, not to train on. The folder holds
     stage_2_train_labels.csv, stage_2_detailed_class_info.csv and stage_2_train_images/. They are split
@@ -52,14 +52,10 @@ class RsnaSource:
     path: Path
     """The folder that holds stage_2_train_labels.csv, stage_2_detailed_class_info.csv, stage_2_train_images/
     and, to keep patients in one split, pneumonia-challenge-dataset-mappings_2018.json."""
-    size: int | None = None
-    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
-    max_pixels: int = MAX_PIXELS
-    """Refuse images of more pixels than this."""
 
     def made_with(self) -> dict[str, Any]:
         by = "nih-patient" if (self.path / _MAPPING).is_file() else "gloria"
-        return {"split": f"{by}-70-15-15-seed-{SEED}", "size": self.size, "max_pixels": self.max_pixels}
+        return super().made_with() | {"split": f"{by}-70-15-15-seed-{SEED}"}
 
     def open(self) -> Reading:
         boxes = _boxes(published_table(self.path, (_LABELS,), ("patientId", *_CORNER, "Target")))
@@ -71,27 +67,15 @@ class RsnaSource:
             self._unit(number, image, boxes[image], classes.get(image), patient, split_of[patient])
             for number, (image, patient) in enumerate(patient_of.items(), start=1)
         )
-        return Reading(
-            units=units,
-            work=marked_work(self.size, self.max_pixels),
-            findings=FINDINGS,
-            expected=len(patient_of),
-        )
+        return self.reading(units, len(patient_of), FINDINGS)
 
     def _unit(
         self, row: int, image: str, box: tuple[float, ...], kind: str | None, patient: str, split: str
     ) -> Draft | Reject:
         if kind is None:
             return Reject(row=row, reason=f"not in {_CLASSES}", path=image)
-        study = Study(
-            study_id=image,
-            patient_id=patient,
-            images=(),
-            text=NO_REPORT,
-            labels={"pneumonia": int(bool(box)), "no finding": int(kind == "Normal")},
-            split=split,
-            source=self.name,
-        )
+        labels = {"pneumonia": int(bool(box)), "no finding": int(kind == "Normal")}
+        study = Study(study_id=image, patient_id=patient, labels=labels, split=split, source=self.name)
         places = [self.path / _IMAGES / f"{image}{suffix}" for suffix in (".dcm", ".png", ".jpg")]
         file = MarkedFile(
             row=row,

@@ -6,17 +6,15 @@ notebooks that read stage_2_train.csv.
 """
 
 import os
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from medistill.data.image import MAX_PIXELS
 from medistill.data.sources.parts.draft import Draft, Reading
-from medistill.data.sources.parts.marked import MarkedFile, marked_work
-from medistill.data.sources.parts.published import published_table, sound_rows, split_70_15_15
+from medistill.data.sources.parts.marked import MarkedFile
+from medistill.data.sources.parts.published import PublishedSet, published_table, sound_rows, split_70_15_15
 from medistill.data.sources.parts.table import Table
-from medistill.data.study import NO_REPORT, Reject, Study
+from medistill.data.study import Reject, Study
 from medistill.errors import CallError
 
 FRAME = 1024
@@ -28,7 +26,7 @@ _SUFFIXES = (".dcm", ".png", ".jpg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SiimSource:
+class SiimSource(PublishedSet):
     """SIIM-ACR Pneumothorax Segmentation 2019: frontal radiographs labeled pneumothorax, with masks, without
     reports. To evaluate on, not to train on. The folder holds stage_2_train.csv or train-rle.csv, and the
     images anywhere below it, each named by its ImageId. The set tells no patients apart: each image counts as
@@ -37,51 +35,29 @@ class SiimSource:
     """
 
     name: ClassVar[str] = "siim"
+    split: ClassVar[str] = f"image-70-15-15-seed-{SEED}"
 
     path: Path
     """The folder that holds stage_2_train.csv or train-rle.csv and, somewhere below, the images."""
-    size: int | None = None
-    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
-    max_pixels: int = MAX_PIXELS
-    """Refuse images of more pixels than this."""
-
-    def made_with(self) -> dict[str, Any]:
-        return {"split": f"image-70-15-15-seed-{SEED}", "size": self.size, "max_pixels": self.max_pixels}
 
     def open(self) -> Reading:
         runs = _runs(published_table(self.path, _TABLES, ("ImageId", "EncodedPixels")))
-        split_of = split_70_15_15(runs, seed=SEED)
-        return Reading(
-            units=self._units(runs, split_of, _images(self.path)),
-            work=marked_work(self.size, self.max_pixels),
-            findings=(FINDING,),
-            expected=len(runs),
+        split_of, images = split_70_15_15(runs, seed=SEED), _images(self.path)
+        units = (
+            self._unit(number, image, marks, split_of[image], images.get(image))
+            for number, (image, marks) in enumerate(runs.items(), start=1)
         )
+        return self.reading(units, len(runs), (FINDING,))
 
-    def _units(
-        self, runs: Mapping[str, tuple[str, ...]], split_of: Mapping[str, str], images: Mapping[str, Path]
-    ) -> Iterator[Draft | Reject]:
-        for number, (image, marks) in enumerate(runs.items(), start=1):
-            if image not in images:
-                yield Reject(row=number, reason="no such image file", path=image)
-                continue
-            study = Study(
-                study_id=image,
-                patient_id=image,
-                images=(),
-                text=NO_REPORT,
-                labels={FINDING: int(bool(marks))},
-                split=split_of[image],
-                source=self.name,
-            )
-            file = MarkedFile(
-                row=number,
-                path=images[image],
-                name=image,
-                frame=FRAME,
-                runs={FINDING: marks} if marks else {},
-            )
-            yield Draft(study=study, files=(file,))
+    def _unit(
+        self, number: int, image: str, marks: tuple[str, ...], split: str, path: Path | None
+    ) -> Draft | Reject:
+        if path is None:
+            return Reject(row=number, reason="no such image file", path=image)
+        labels, runs = {FINDING: int(bool(marks))}, {FINDING: marks} if marks else {}
+        study = Study(study_id=image, patient_id=image, labels=labels, split=split, source=self.name)
+        file = MarkedFile(row=number, path=path, name=image, frame=FRAME, runs=runs)
+        return Draft(study=study, files=(file,))
 
 
 def _runs(table: Table) -> dict[str, tuple[str, ...]]:
@@ -99,15 +75,15 @@ def _runs(table: Table) -> dict[str, tuple[str, ...]]:
 
 def _images(folder: Path) -> dict[str, Path]:
     """Image files below the folder by the name before their suffix; a DICOM file goes before a copy of it."""
-    found: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for place, _, names in os.walk(folder):
         for name in names:
             path = Path(place) / name
             if path.suffix in _SUFFIXES:
-                known = found.get(path.stem)
+                known = images.get(path.stem)
                 if known is None or _rank(path) < _rank(known):
-                    found[path.stem] = path
-    return found
+                    images[path.stem] = path
+    return images
 
 
 def _rank(path: Path) -> tuple[int, str]:

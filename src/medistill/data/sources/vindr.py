@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from medistill.data.image import MAX_PIXELS
 from medistill.data.sources.parts.draft import Draft, Reading
-from medistill.data.sources.parts.marked import Boxes, MarkedFile, marked_work
+from medistill.data.sources.parts.marked import Boxes, MarkedFile
 from medistill.data.sources.parts.published import (
+    PublishedSet,
     box_numbers,
     check_apart,
     integer_label,
@@ -22,7 +22,7 @@ from medistill.data.sources.parts.published import (
     sound_rows,
 )
 from medistill.data.sources.parts.table import Table
-from medistill.data.study import NO_REPORT, Study
+from medistill.data.study import Study
 from medistill.errors import CallError
 
 _LOCAL = (
@@ -39,7 +39,7 @@ _CORNERS = ("x_min", "y_min", "x_max", "y_max")
 
 
 @dataclass(frozen=True, kw_only=True)
-class VindrSource:
+class VindrSource(PublishedSet):
     """VinDr-CXR 1.0.0: 18,000 PA radiographs with 28 labels and boxes by radiologists, without reports. To
     evaluate on, not to train on. The folder holds annotations/, train/ and test/. Of the three radiologists
     who read an image of the training set, any one is enough for a finding, as in CXR-CLIP, and all must agree
@@ -51,14 +51,10 @@ class VindrSource:
 
     path: Path
     """The folder that holds annotations/, train/ and test/."""
-    size: int | None = None
-    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
-    max_pixels: int = MAX_PIXELS
-    """Refuse images of more pixels than this."""
 
     def made_with(self) -> dict[str, Any]:
-        made_with = {"split": "official", "readers": "any of three to train on, consensus to test on"}
-        return made_with | {"size": self.size, "max_pixels": self.max_pixels}
+        readers = "any of three to train on, consensus to test on"
+        return {"split": self.split, "readers": readers} | super().made_with()
 
     def open(self) -> Reading:
         labels = {
@@ -68,29 +64,17 @@ class VindrSource:
         check_apart(images, "the two tables of labels")
         columns = ("image_id", "class_name", *_CORNERS)
         boxes = {split: _boxes(self._table("annotations", split, columns)) for split in _OTHER}
-        return Reading(
-            units=(
-                self._draft(number, image, split, labels[split][image], boxes[split].get(image, {}))
-                for number, (image, split) in enumerate(images, start=1)
-            ),
-            work=marked_work(self.size, self.max_pixels),
-            findings=FINDINGS,
-            expected=len(images),
+        units = (
+            self._draft(number, image, split, labels[split][image], boxes[split].get(image, {}))
+            for number, (image, split) in enumerate(images, start=1)
         )
+        return self.reading(units, len(images), FINDINGS)
 
     def _table(self, name: str, split: str, columns: tuple[str, ...]) -> Table:
         return published_table(self.path / "annotations", (f"{name}_{split}.csv",), columns)
 
     def _draft(self, number: int, image: str, split: str, labels: dict[str, int], boxes: Boxes) -> Draft:
-        study = Study(
-            study_id=image,
-            patient_id=image,
-            images=(),
-            text=NO_REPORT,
-            labels=labels,
-            split=split,
-            source=self.name,
-        )
+        study = Study(study_id=image, patient_id=image, labels=labels, split=split, source=self.name)
         name = f"{split}/{image}.dicom"
         file = MarkedFile(row=number, path=self.path / name, name=name, view="PA", frame=None, boxes=boxes)
         return Draft(study=study, files=(file,))
@@ -107,16 +91,16 @@ def _labels(table: Table, split: str) -> dict[str, dict[str, int]]:
     for row in sound_rows(table):
         present = {finding for finding, column in columns.items() if integer_label(row, column, table)}
         readings[row.cells["image_id"].strip()].append(present)
-    twice = sum(len(found) > 1 for found in readings.values()) if split == "test" else 0
+    twice = sum(len(several) > 1 for several in readings.values()) if split == "test" else 0
     if twice:
         raise CallError(f"{twice:,} image(s) are in {table.path.name} more than once: take it as published")
-    return {image: _together(found) for image, found in readings.items()}
+    return {image: _together(several) for image, several in readings.items()}
 
 
 def _together(readings: list[set[str]]) -> dict[str, int]:
     """What any reader found; no finding where all found none."""
-    found, agreed = set[str]().union(*readings), readings[0].intersection(*readings)
-    return {finding: int(finding in (agreed if finding == _NONE else found)) for finding in FINDINGS}
+    named, agreed = set[str]().union(*readings), readings[0].intersection(*readings)
+    return {finding: int(finding in (agreed if finding == _NONE else named)) for finding in FINDINGS}
 
 
 def _boxes(table: Table) -> dict[str, Boxes]:

@@ -45,6 +45,19 @@ def is_sex_or_view(cell: str) -> bool:
     return cell.strip().lower() in {*_SEXES, *_VIEWS}
 
 
+def label_state(cell: str) -> int | None:
+    """1, 0 or -1, None of an empty cell; ValueError for anything else, without a word of the cell."""
+    if is_missing(cell):
+        return None
+    try:
+        number = float(cell)
+    except ValueError:
+        number = 2.0
+    if number not in (1, 0, -1):
+        raise ValueError("not 1, 0, -1 or empty")
+    return int(number)
+
+
 def age_in_years(cell: str) -> float | None:
     try:
         age = float(cell)

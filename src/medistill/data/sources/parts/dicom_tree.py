@@ -17,7 +17,7 @@ _SUFFIXES = {"", ".dcm", ".dicom", ".dic", ".ima"}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DicomFile:
     """A DICOM file of the tree, known by its header alone."""
 
     row: int
@@ -29,7 +29,7 @@ class Found:
 
 def scanned(
     root: Path, *, without: Path, workers: int = 0, on_progress: Callable[[int, int], None] | None = None
-) -> Iterator[Found | Reject]:
+) -> Iterator[DicomFile | Reject]:
     """Every file below `root` in the order of paths, but hidden ones, DICOMDIR and what lies at `without`.
 
     workers       processes that read headers, with limits on memory and time; 0 reads them in this process
@@ -39,8 +39,8 @@ def scanned(
     look = functools.partial(_scanned, root)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(IsolatedPool(workers)) if workers else None
-        found = pool.map(look, numbered) if pool else ((unit, look(unit)) for unit in numbered)
-        for (row, path), item in found:
+        read = pool.map(look, numbered) if pool else ((unit, look(unit)) for unit in numbered)
+        for (row, path), item in read:
             if isinstance(item, GaveUp):
                 item = Reject(row=row, reason=item.reason, path=_name(root, path))
             yield item
@@ -48,9 +48,11 @@ def scanned(
                 on_progress(row, len(numbered))
 
 
-def chosen(items: Iterable[Found | Reject], *, for_processing: bool) -> tuple[list[Found], list[Reject]]:
+def chosen(
+    items: Iterable[DicomFile | Reject], *, for_processing: bool
+) -> tuple[list[DicomFile], list[Reject]]:
     """The images to take, and all that is set aside: by class, by intent, or for being there already."""
-    files: list[Found] = []
+    files: list[DicomFile] = []
     aside: list[Reject] = []
     seen: set[tuple[str, str]] = set()
     for item in items:
@@ -63,7 +65,7 @@ def chosen(items: Iterable[Found | Reject], *, for_processing: bool) -> tuple[li
     shown = [file.header for file in files if not file.header.for_processing]
     originals = {uid for header in shown for uid in header.made_from}
     exposures = {header.exposure for header in shown} - {""}
-    kept: list[Found] = []
+    kept: list[DicomFile] = []
     for file in files:
         header = file.header
         if header.for_processing and (header.sop_uid in originals or header.exposure in exposures):
@@ -85,16 +87,16 @@ def _set_aside(header: DicomHeader, seen: set[tuple[str, str]], for_processing: 
     return None
 
 
-def _skipped(file: Found, reason: str) -> Reject:
+def _skipped(file: DicomFile, reason: str) -> Reject:
     return Reject(row=file.row, reason=reason, path=file.name, skipped=True)
 
 
-def _scanned(root: Path, numbered: tuple[int, Path]) -> Found | Reject:
+def _scanned(root: Path, numbered: tuple[int, Path]) -> DicomFile | Reject:
     row, path = numbered
     name = _name(root, path)
     try:
         with path.open("rb") as file:
-            return Found(row, name, read_header(file))
+            return DicomFile(row, name, read_header(file))
     except MedistillError as error:
         claims = path.suffix.lower() in _SUFFIXES or path.suffix[1:].isdecimal()
         is_bystander = str(error).startswith("not a DICOM file") and not claims

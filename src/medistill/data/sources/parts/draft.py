@@ -1,8 +1,9 @@
 """Studies whose images are still files, and how they become records."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -76,6 +77,16 @@ class ScannedSource(Source, Protocol):
         ...
 
 
+def options_of(source: Any, *, but: Collection[str] = ("path",)) -> dict[str, Any]:
+    """All fields of a source, as JSON gives them back: for the card of the corpus."""
+    values = {option.name: getattr(source, option.name) for option in fields(source)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if name not in but
+    }
+
+
 def finished(draft: Draft | Reject, *, store: Store) -> tuple[Item, ...]:
     """The study with the images that can be used, and a reject for each that cannot."""
     if isinstance(draft, Reject):
@@ -118,3 +129,10 @@ def _read(path: Path) -> bytes:
         raise MedistillError("no such image file") from None
     except (OSError, ValueError):  # ValueError: a name no file system takes, with a zero byte in it
         raise MedistillError("image file cannot be read") from None
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder with the names of its files, both in order; hidden ones are passed over."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(folder), sorted(name for name in names if not name.startswith("."))

@@ -1,18 +1,44 @@
-"""The tables and file lists that published data sets come with, checked against what was published."""
+"""What the sources of published sets share: their options, and tables checked against what was published."""
 
 import math
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
+from medistill.data.image import MAX_PIXELS
+from medistill.data.sources.parts.draft import Draft, Reading
+from medistill.data.sources.parts.marked import marked_work
 from medistill.data.sources.parts.table import Row, Table
+from medistill.data.study import Reject
 from medistill.errors import CallError, MedistillError
 
-_AGE = re.compile(r"(\d{1,3})\s*([YMWD]?)", re.IGNORECASE)
-_YEARS = {"Y": 1.0, "": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-_OLDEST = 120
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedSet:
+    """A folder as it was published, each image a study: the options of such a source, in the flags' order."""
+
+    name: ClassVar[str]
+    split: ClassVar[str] = "official"
+    """How patients come to their splits, for the card."""
+
+    path: Path
+    """The folder; each set says what it holds."""
+    size: int | None = None
+    """Shrink images whose longer side is larger, in pixels; default: keep them as they are."""
+    max_pixels: int = MAX_PIXELS
+    """Refuse images of more pixels than this."""
+
+    def made_with(self) -> dict[str, Any]:
+        return {"split": self.split, "size": self.size, "max_pixels": self.max_pixels}
+
+    def reading(
+        self, units: Iterable[Draft | Reject], expected: int, findings: tuple[str, ...] = ()
+    ) -> Reading:
+        work = marked_work(self.size, self.max_pixels)
+        return Reading(units=units, work=work, findings=findings, expected=expected)
 
 
 def published_table(folder: Path, names: Sequence[str], columns: Collection[str]) -> Table:
@@ -22,22 +48,28 @@ def published_table(folder: Path, names: Sequence[str], columns: Collection[str]
     missing = [column for column in columns if column not in table.header]
     if missing:
         known = [column for column in columns if column in table.header]
-        found = f"it has {', '.join(known)}" if known else "it has none of those that were published"
-        raise CallError(
-            f"{path.name} has no column `{missing[0]}`; {found}; take the file as it was published"
-        )
+        has = f"it has {', '.join(known)}" if known else "it has none of those that were published"
+        raise CallError(f"{path.name} has no column `{missing[0]}`; {has}; take the file as it was published")
     return table
 
 
 def published_file(folder: Path, names: Sequence[str]) -> Path:
     if not folder.is_dir():
         raise CallError(f"no such folder: {folder}")
-    found = [folder / name for name in names if (folder / name).is_file()]
-    if not found:
+    paths = [folder / name for name in names if (folder / name).is_file()]
+    if not paths:
         raise CallError(
             f"no {' or '.join(names)} in {folder}: name the folder of the published set that holds it"
         )
-    return found[0]
+    return paths[0]
+
+
+def published_text(folder: Path, name: str) -> str:
+    """All of a text file in the folder."""
+    try:
+        return published_file(folder, (name,)).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise MedistillError(f"{name} cannot be read as text: take it as it was published") from None
 
 
 def listed_names(path: Path) -> set[str]:
@@ -93,13 +125,6 @@ def box_numbers(row: Row, columns: Sequence[str], table: Table) -> tuple[float, 
             f"{table.path.name}, row {row.number}: {', '.join(columns)} are no box; take it as published"
         )
     return numbers
-
-
-def age_with_unit(cell: str) -> float | None:
-    """Years from `58`, `058Y`, `018M` or `003D`; None for more than 120, which are slips of the pen."""
-    found = _AGE.fullmatch(cell.strip())
-    years = float(found[1]) * _YEARS[found[2].upper()] if found else None
-    return None if years is None or years > _OLDEST else years
 
 
 def split_70_15_15(names: Iterable[str], *, seed: int) -> Mapping[str, str]:

@@ -1,14 +1,17 @@
-"""Reports to be joined with images: rows of a CSV file, or text files."""
+"""Reports in a CSV file or in text files, and what a free text says."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from medistill.data.report.sections import Sections, TextChoice, read_sections, training_text
+from medistill.data.rule_labels.labels import label_sections
 from medistill.data.sources.parts.cells import has_words, is_missing, joined
+from medistill.data.sources.parts.draft import walk
 from medistill.data.sources.parts.table import Row, Table
+from medistill.data.study import NO_REPORT, Study
 from medistill.errors import CallError, MedistillError
 
 Join = Literal["accession", "study", "file"]
@@ -104,19 +107,13 @@ class TextReports:
         for row, path in enumerate(self._files(), start=1):
             keys = keys_of(path.stem, self._join)
             try:
-                text = path.read_text("utf-8-sig").strip()
-            except UnicodeDecodeError:
-                yield Report(row, keys, False, "", fault="report is not UTF-8 text")
-            except OSError:
-                yield Report(row, keys, False, "", fault="report cannot be read")
-            else:
-                yield Report(row, keys, False, text if has_words(text) else "")
+                yield Report(row, keys, False, report_text(path))
+            except MedistillError as error:
+                yield Report(row, keys, False, "", fault=str(error))
 
     def _files(self) -> Iterator[Path]:
-        for folder, folders, names in os.walk(self._folder):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            kept = (name for name in names if name.lower().endswith(".txt") and not name.startswith("."))
-            yield from (Path(folder) / name for name in sorted(kept))
+        for folder, names in walk(self._folder):
+            yield from (folder / name for name in names if name.lower().endswith(".txt"))
 
 
 def open_reports(path: Path, join: Join, columns: ReportColumns) -> Reports:
@@ -151,3 +148,38 @@ def winners(reports: Reports) -> dict[int, list[str]]:
     for key, (_, row) in best.items():
         used.setdefault(row, []).append(key)
     return dict(sorted(used.items()))
+
+
+def report_text(path: Path) -> str:
+    """The words of a text file; empty where it holds none."""
+    try:
+        text = path.read_text("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise MedistillError("report is not UTF-8 text") from None
+    except OSError:
+        raise MedistillError("report cannot be read") from None
+    return text if has_words(text) else ""
+
+
+def understood(study: Study, choice: TextChoice | None, rule_labels: bool) -> Study:
+    """The study with the sections found in its text, and with labels read from them by rules.
+
+    choice   sections to train on; None leaves the text as it is
+    Raises MedistillError where the report has none of them.
+    """
+    if study.text == NO_REPORT or (choice is None and not rule_labels):
+        return study
+    sections = read_sections(study.text)
+    if choice is not None:
+        text = training_text(sections, choice)
+        if not text:
+            raise MedistillError("empty text")
+        study = replace(
+            study,
+            text=text,
+            findings=study.findings or sections.findings or None,
+            impression=study.impression or sections.impression or None,
+        )
+    if study.findings or study.impression:
+        sections = Sections(findings=study.findings or "", impression=study.impression or "")
+    return replace(study, labels=label_sections(sections)) if rule_labels else study

@@ -1,4 +1,4 @@
-"""A CSV file read row by row, with errors a person can act on."""
+"""A CSV file read row by row, and columns of it as labels, with errors a person can act on."""
 
 import csv
 import functools
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from medistill.data.sources.parts.cells import is_sex_or_view
+from medistill.data.sources.parts.cells import is_missing, is_sex_or_view, label_state
 from medistill.errors import CallError, MedistillError
 
 _NAME = re.compile(r"[A-Za-z][\w .()/-]{0,39}|")  # data frames leave the name of the row number empty
 _VALUE = re.compile(r"\d{4}|\.(png|jpe?g|dcm|tiff?|txt)$|(\w+\W+){5}", re.IGNORECASE)
+_MOST_CLASSES = 100
 _NO_NAMES = "the first line does not look like column names"
 
 
@@ -53,11 +54,11 @@ class Table:
         if column not in self.header:
             raise CallError(f"no column `{column}`; {self.found}; name yours with {flag}")
 
-    def optional(self, asked: str | None, default: str) -> str | None:
-        """The column asked for by name, else the one of the default name if there is one."""
-        if asked is not None:
-            self.require(asked, f"--{default.replace('_', '-')}")
-            return asked
+    def optional(self, column: str | None, default: str) -> str | None:
+        """The column if one is named, else the one of the default name if there is one."""
+        if column is not None:
+            self.require(column, f"--{default.replace('_', '-')}")
+            return column
         return default if default in self.header else None
 
     @functools.cached_property
@@ -113,3 +114,66 @@ class Table:
             raise MedistillError(f"{self.path} is cut short or not gzip: fetch it again") from None
         except OSError as error:
             raise MedistillError(f"{self.path} cannot be read: {error.strerror}") from None
+
+
+class LabelColumns:
+    """The findings a table is labeled with, in lower case. Reads the table once, to know and check them."""
+
+    def __init__(self, table: Table, labels: tuple[str, ...], classes: tuple[str, ...]) -> None:
+        self._labels = labels
+        self._places = {column: dict[str, int]() for column in classes}  # value -> the first row that has it
+        for row in table.rows() if labels or classes else ():
+            if row.fault is None:
+                self._check(row)
+        names = [_name(column) for column in labels]
+        names += [value for column in classes for value in sorted(self._places[column])]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise CallError(
+                f"{len(twice)} finding(s) are named twice, first by {' and '.join(self._namings(twice[0]))}: "
+                "leave one of the columns out"
+            )
+        self.findings: tuple[str, ...] = tuple(names)
+
+    def of(self, row: Row) -> dict[str, int]:
+        """Findings the row states; an empty cell states nothing."""
+        stated = {_name(column): _state(row, column) for column in self._labels}
+        labels = {finding: state for finding, state in stated.items() if state is not None}
+        for column, values in self._places.items():
+            if not is_missing(row.cells[column]):
+                labels |= {value: int(value == _name(row.cells[column])) for value in values}
+        return labels
+
+    def _namings(self, finding: str) -> list[str]:
+        """Where the finding is named; not by its name, which may be a cell of a patient's row."""
+        labels = [f"label column `{column}`" for column in self._labels if _name(column) == finding]
+        classes = [
+            f"class column `{column}`, row {rows[finding]}"
+            for column, rows in self._places.items()
+            if finding in rows
+        ]
+        return labels + classes
+
+    def _check(self, row: Row) -> None:
+        for column in self._labels:
+            _state(row, column)
+        for column, values in self._places.items():
+            if not is_missing(row.cells[column]):
+                values.setdefault(_name(row.cells[column]), row.number)
+            if len(values) > _MOST_CLASSES:
+                raise CallError(
+                    f"class column `{column}` has more than {_MOST_CLASSES} different values: not a category"
+                )
+
+
+def _name(cell: str) -> str:
+    return cell.strip().lower()
+
+
+def _state(row: Row, column: str) -> int | None:
+    try:
+        return label_state(row.cells[column])
+    except ValueError as error:
+        raise CallError(
+            f"label column `{column}`, row {row.number}: {error} (categories go to --classes)"
+        ) from None
