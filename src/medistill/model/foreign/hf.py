@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +181,10 @@ def _no_safetensors(shown: str, instead: str = "") -> str:
 def _loading(shown: str, *, local: bool) -> Generator[None]:
     """transformers keeps quiet but for the bars of downloads, and what goes wrong is one line."""
     level = transformers_logging.get_verbosity()
-    bars = local and transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
-    if bars:
-        transformers_logging.disable_progress_bar()
     try:
-        yield
+        with without_bars() if local else nullcontext():
+            yield
     except MedistillError:
         raise
     except Exception as error:  # tokenizers raises bare Exception, safetensors its own
@@ -195,5 +193,15 @@ def _loading(shown: str, *, local: bool) -> Generator[None]:
         raise CallError(f"cannot load {shown}: {first_line(error)}; see docs/offline.md") from error
     finally:
         transformers_logging.set_verbosity(level)
-        if bars:
+
+
+@contextmanager
+def without_bars() -> Generator[None]:
+    """transformers draws progress bars of its own for a file or two."""
+    drawn = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
             transformers_logging.enable_progress_bar()

@@ -1,8 +1,7 @@
 """A model as transformers' VisionTextDualEncoderModel, which needs nothing of ours."""
 
 import json
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,20 @@ from transformers import (
     VisionTextDualEncoderModel,
     __version__,
 )
-from transformers.utils import logging as transformers_logging
 
 from medistill.errors import CallError
 from medistill.model.dual import DualEncoder
+from medistill.model.foreign.hf import without_bars
 from medistill.model.tokenizer import tokenize
 from medistill.serve.card.facts import gather
 from medistill.serve.card.metadata import front_matter
 from medistill.serve.card.text import body
 from medistill.serve.export.faithful import ALLOWED, described, expect_equal, write_account
 from medistill.serve.export.vit_bert import (
+    PATCHES,
     TEXTS,
     color_patches,
     expect_vit_and_bert,
-    patch_embedding,
     refusal,
     write_tokenizer,
 )
@@ -55,7 +54,7 @@ def export_hub(model: DualEncoder, folder: Path, source: Path) -> dict[str, Any]
     _expect_expressible(model)
     network = VisionTextDualEncoderModel(_config(model))
     network.load_state_dict(_weights(model))
-    with _without_bars():
+    with without_bars():
         network.eval().save_pretrained(folder)
     write_tokenizer(model, folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(_processor(model), indent=1) + "\n", "utf-8")
@@ -95,8 +94,7 @@ def _config(model: DualEncoder) -> VisionTextDualEncoderConfig:
 
 def _weights(model: DualEncoder) -> dict[str, Tensor]:
     """Ours under that class's names; what its poolers would do is undone."""
-    patches = f"{_name_of(model.image.backbone, patch_embedding(model))}.weight"
-    image = model.image.backbone.state_dict() | {patches: color_patches(model)}
+    image = model.image.backbone.state_dict() | {f"{PATCHES}.weight": color_patches(model)}
     return {
         **{f"vision_model.{name}": tensor for name, tensor in image.items()},
         **{f"text_model.{name}": tensor for name, tensor in model.text.backbone.state_dict().items()},
@@ -106,10 +104,6 @@ def _weights(model: DualEncoder) -> dict[str, Tensor]:
         "text_projection.weight": model.text_projection.weight.detach() / _SMALL,
         "logit_scale": model.log_scale.detach(),
     }
-
-
-def _name_of(within: nn.Module, part: nn.Module) -> str:
-    return next(name for name, module in within.named_modules() if module is part)
 
 
 def _passing_on(name: str, width: int, factor: float) -> dict[str, Tensor]:
@@ -135,22 +129,10 @@ def _processor(model: DualEncoder) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _without_bars() -> Generator[None]:
-    """transformers draws progress bars of its own for a file or two."""
-    drawn = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if drawn:
-            transformers_logging.enable_progress_bar()
-
-
 @torch.no_grad()
 def _largest_difference(model: DualEncoder, folder: Path) -> float:
     """Between ours and the folder as it is read back: on the same pixels, and on texts by its tokenizer."""
-    with _without_bars():
+    with without_bars():
         read: Any = VisionTextDualEncoderModel.from_pretrained(folder, local_files_only=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     squares = np.random.default_rng(0).integers(0, 256, (4, model.size, model.size), dtype=np.uint8)

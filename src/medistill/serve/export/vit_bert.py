@@ -14,6 +14,8 @@ from medistill.model.dual import DualEncoder
 from medistill.model.tokenizer import pad_id
 
 TEXT_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
+PATCHES = "embeddings.patch_embeddings.projection"
+"""What transformers calls the convolution that makes tokens of patches."""
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, what Pillow's conversion to grey weighs red, green and blue with."""
 TEXTS = ("normal", "no effusion", "heart size is normal . the lungs are clear . no pneumothorax")
@@ -53,7 +55,7 @@ def color_patches(model: DualEncoder) -> Float[Tensor, "e 3 p p"]:
 
 def patch_embedding(model: DualEncoder) -> Any:
     """The convolution that makes tokens of patches."""
-    return model.image.backbone.get_submodule("embeddings.patch_embeddings.projection")
+    return model.image.backbone.get_submodule(PATCHES)
 
 
 def write_tokenizer(model: DualEncoder, folder: Path) -> None:

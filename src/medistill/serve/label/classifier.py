@@ -27,10 +27,10 @@ LEAST = 10
 class Basis:
     """What the probability and the decision of one finding rest on."""
 
-    calibrated: bool
+    calibrated: bool = False
     calibration: str
     """How the probability was fitted; or that it was not, and why."""
-    threshold_origin: str
+    threshold_origin: str = "0.5, not fitted"
     positive: int | None = None
     """Examples that show the finding, of those it was fitted or calibrated on; None if there were none."""
     negative: int | None = None

@@ -17,11 +17,7 @@ from medistill.model.embedding import embed_images
 from medistill.serve.label.classifier import LEAST, Basis, Classifier
 from medistill.system.progress import Progress, counted
 
-_PLAIN = Basis(
-    calibrated=False,
-    calibration="not fitted: the model's own scale",
-    threshold_origin="0.5, not fitted",
-)
+_PLAIN = Basis(calibration="not fitted: the model's own scale")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +42,10 @@ class FromPrompts:
     def make(
         self, model: UnitEmbedder, about: dict[str, Any], on_progress: Progress | None = None
     ) -> Classifier:
-        """The classifier for this model, of which `about` is kept; CallError if it cannot be calibrated."""
+        """The classifier for this model, of which `about` is kept.
+
+        CallError if no finding has enough patients to be calibrated.
+        """
         positive, negative = embed_prompts(model, self.prompts)
         weight = (positive - negative).astype(np.float64)
         count = len(weight)
@@ -61,18 +60,9 @@ class FromPrompts:
             made_with=self.described(),
             model=about,
         )
-        return calibrated(plain, model, open_corpus(self.calibrate), on_progress) if self.calibrate else plain
-
-
-def calibrated(
-    plain: Classifier, model: UnitEmbedder, corpus: Corpus, on_progress: Progress | None = None
-) -> Classifier:
-    """The classifier with probabilities and thresholds fitted to the corpus's validation studies.
-
-    A finding that has fewer than `LEAST` positive or negative patients there stays as it is; CallError if
-    that is all of them.
-    """
-    return fitted(plain, validation_of(model, corpus, plain.findings, on_progress))
+        if self.calibrate is None:
+            return plain
+        return fitted(plain, validation_of(model, open_corpus(self.calibrate), plain.findings, on_progress))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +101,10 @@ def validation_of(
 
 
 def fitted(plain: Classifier, validation: Validation) -> Classifier:
-    """The classifier calibrated on these studies, as `calibrated` says."""
+    """The classifier with probabilities and thresholds fitted to these studies.
+
+    A finding that has fewer than `LEAST` positive or negative patients there stays as it is.
+    """
     labels, fits = validation.labels, validation.enough
     fit = fit_calibration(plain.scores(validation.images)[:, fits], labels[:, fits])
     slope, bias, threshold = plain.slope.copy(), plain.bias.copy(), plain.threshold.copy()
@@ -160,10 +153,8 @@ def _basis(column: Float[np.ndarray, " n"], fits: np.bool_, patients: tuple[int,
             negative=negative,
         )
     return Basis(
-        calibrated=False,
         calibration=f"not fitted: {patients[0]} positive and {patients[1]} negative patients in validation, "
         f"needs {LEAST} of each; the model's own scale",
-        threshold_origin="0.5, not fitted",
         positive=positive,
         negative=negative,
     )

@@ -154,14 +154,7 @@ def fitted(examples: Examples, column: Float[np.ndarray, " n"], finding: str) ->
     fold, fewest = folds(present, patients)
     if fewest < LEAST:
         why = f"not fitted: the rarer class has {fewest} patients, needs {LEAST} of each; the probe's own"
-        plain = Basis(
-            calibrated=False,
-            calibration=why,
-            threshold_origin="0.5, not fitted",
-            positive=positive,
-            negative=negative,
-        )
-        return weight, offset, 1.0, 0.0, 0.5, plain
+        return weight, offset, 1.0, 0.0, 0.5, Basis(calibration=why, positive=positive, negative=negative)
     scores = out_of_fold(rows, present, fold)
     slope, bias = platt(scores, present)
     threshold = best_f1_threshold(expit(slope * scores + bias), present.astype(np.float64))
@@ -189,8 +182,10 @@ def out_of_fold(
     rows: Float[np.ndarray, "n d"], present: Bool[np.ndarray, " n"], fold: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     """The score of each example by a probe that has not seen its patient."""
-    split, classes = PredefinedSplit(fold), present.astype(int)
-    return cross_val_predict(LinearProbe(), rows, classes, cv=split, method="decision_function")
+    probe, split = LinearProbe(), PredefinedSplit(fold)
+    return np.asarray(
+        cross_val_predict(probe, rows, present.astype(int), cv=split, method="decision_function")
+    )
 
 
 def platt(scores: Float[np.ndarray, " n"], present: Bool[np.ndarray, " n"]) -> tuple[float, float]:

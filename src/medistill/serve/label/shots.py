@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from medistill.data.sources.parts.cells import is_missing
+from medistill.data.sources.parts.cells import label_state
 from medistill.data.sources.parts.table import Row, Table
 from medistill.errors import CallError
 
@@ -81,19 +81,14 @@ def _naming_column(table: Table) -> str:
 
 
 def _label(row: Row, finding: str, path: Path) -> float:
-    cell = row.cells[finding]
-    if is_missing(cell):
-        return np.nan
     try:
-        number = float(cell)
-    except ValueError:
-        number = 2.0
-    if number not in (1, 0, -1):
+        state = label_state(row.cells[finding])
+    except ValueError as error:
         raise CallError(
-            f"row {row.number} of {path.name}, column `{finding}`: not 1, 0, -1 or empty; name the columns "
+            f"row {row.number} of {path.name}, column `{finding}`: {error}; name the columns "
             "of findings with --findings if this is none"
-        )
-    return np.nan if number == -1 else number
+        ) from None
+    return np.nan if state is None or state == -1 else state
 
 
 def _check_names(shots: Shots) -> None:

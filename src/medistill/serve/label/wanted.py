@@ -1,10 +1,9 @@
 """What to look for, and where the classifier for it comes from."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from medistill.errors import CallError
 from medistill.evaluate.prompts.file import read_prompts
@@ -43,19 +42,6 @@ class Wanted:
             raise CallError(f"--findings names '{twice[0]}' twice")
 
 
-@runtime_checkable
-class Maker(Protocol):
-    """Where a classifier comes from."""
-
-    def described(self) -> Mapping[str, Any]:
-        """All it depends on beside the model, cheap to tell."""
-        ...
-
-    def make(self, model: UnitEmbedder, about: dict[str, Any], on_progress: Progress | None) -> Classifier:
-        """The classifier for this model, of which `about` is kept."""
-        ...
-
-
 @dataclass(frozen=True)
 class FromFolder:
     """A saved classifier."""
@@ -75,6 +61,10 @@ class FromFolder:
                 f"has {str(about['sha256'])[:12]}...): label with that model, or fit it anew with --shots"
             )
         return self.classifier
+
+
+Maker = FromPrompts | FromShots | FromFolder
+"""Where a classifier comes from: says what that depends on beside the model, and makes it for a model."""
 
 
 def maker_of(wanted: Wanted, images: CorpusImages | FolderImages, read: Read) -> Maker:
