@@ -97,7 +97,7 @@ def training(objective: str, options: str) -> Case:
 
 
 CASES = (
-    preparing("phantom", "--count 1500 --seed 4", (b"effusion.", b"Effusion.")),
+    preparing("phantom", "--count 1200 --seed 4", (b"effusion.", b"Effusion.")),
     preparing("csv", f"{PLACE}/table.csv", (b"Report", b"repORT")),
     preparing("chexpert", CHEXPERT, (b"There is", b"There IS")),
     training("msd", f"{TINY} --queue 128"),
@@ -162,7 +162,7 @@ def write_files(tree: Path) -> None:
     rows = [("film.png", f"p{number}", f"Report {number}.") for number in range(1200)]
     write_table(PLACE / "table.csv", ("image", "patient_id", "text"), rows)
     for seed, name in (("3", "corpus"), ("8", "others")):
-        called(tree, f"prepare phantom --count 600 --seed {seed} --out {name}", PLACE)
+        called(tree, f"prepare phantom --count 400 --seed {seed} --out {name}", PLACE)
     called(tree, f"train quickstart --data corpus {TINY} --out run", PLACE)
     for data, table in (("corpus", "table.arrow"), ("others", "other.arrow")):
         called(tree, f"embed run --data {data} --out {table}", PLACE)

@@ -126,7 +126,6 @@ CALLS = f"""
 2 refused-protocol    evaluate quickstart/run --data corpora/csv --protocol nih14 --out nothing
 2 refused-model       label corpora/csv --images files/csv/films --findings edema --out nothing.csv
 1 refused-rejects     prepare csv files/shots.csv --without-reports --out nothing
-2 refused-port        serve quickstart/run --host nowhere.invalid --port 1
 
 0 train-init          train quickstart --data corpora/phantom --out runs/init --init runs/clip
                       --checkpoint-activations {TINY}
