@@ -24,9 +24,9 @@ BLANK = {"value": None, "low": None, "high": None, "reason": "too few", "n_image
 MARKED = {"value": 0.5, "low": 0.4, "high": 0.6, "n_images": 9, "n_patients": 9, "n_marks": 9}
 
 
-@pytest.fixture
-def evaluation(corpus, knowing):
-    return evaluate_model(knowing, corpus, resamples=20, draws=2)
+@pytest.fixture(scope="module")
+def evaluation(unchanged, knowing):
+    return evaluate_model(knowing, unchanged, resamples=20, draws=2)
 
 
 class Balanced(HTMLParser):
