@@ -1,8 +1,12 @@
 """What every page is made of: text is escaped, a missing value is an error, scales are round."""
 
+import re
+from pathlib import Path
+
 import pytest
 from jinja2 import UndefinedError
 
+import medistill
 from medistill.html.chart import range_plot, round_marks
 from medistill.html.templates import _templates_of
 from tests.hostile import EVIL, Marked
@@ -44,3 +48,10 @@ def test_marks_are_few_round_and_inside(low, high):
     marks = round_marks(low, high, 5)
     assert 2 <= len(marks) <= 7
     assert all(low - 1e-9 <= mark <= high + 1e-9 for mark in marks)
+
+
+def test_no_template_turns_the_escaping_off():
+    templates = sorted(Path(medistill.__file__).parent.rglob("templates/*.html"))
+    assert len(templates) > 10
+    for template in templates:
+        assert not re.findall(r"\|\s*safe|autoescape", template.read_text()), template.name

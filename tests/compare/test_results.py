@@ -233,6 +233,8 @@ def test_what_comes_from_outside_is_escaped(tmp_path, msd):
     for label in results["tuning"]:
         results["tuning"][label] = {"best": 0, "chosen": trial, "trials": [trial]}
     results["corpus"]["source"] = "a ward"
+    figures = results["budgets"]["samples"]["msd"]["metrics"]
+    figures["few_shot/auroc_macro@16"] = {"value": None, "low": None, "high": None, "reason": "too few"}
     changed = hostile(results, kept=("baseline",), names=("msd", "clip"))
     assert_escaped(page(changed), page(results))
 

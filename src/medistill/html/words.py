@@ -17,12 +17,12 @@ def in_words(entry: Mapping[str, Any]) -> tuple[str, str]:
     """The value and its interval as shown; a dash where there is none."""
     value, low, high = (entry[part] for part in ("value", "low", "high"))
     if value is None:
-        return "-", "-"
+        return NOTHING, NOTHING
     digits = 1 if max(abs(float(v)) for v in (value, high) if v is not None) >= 10 else 3
     interval = (
         f"{float(low):.{digits}f} to {float(high):.{digits}f}"
         if low is not None and high is not None
-        else "-"
+        else NOTHING
     )
     return f"{float(value):.{digits}f}", interval
 

@@ -189,6 +189,9 @@ def test_pages_without_two_ways_for_the_same_cases_explain_no_difference(noisy):
 
 def test_what_comes_from_outside_is_escaped(noisy):
     metrics, account = noisy
+    published = [{"metric": "accuracy", "value": 0.5, "system": "theirs", "origin": "a table"}]
+    filled = {"published": published, "traps": ["a trap"], "apart": ["edema"]}
+    account = account | {"protocols": {name: about | filled for name, about in account["protocols"].items()}}
     kept = ("task", "pooling", "unit", "headline")
     example = Example(np.zeros((4, 4), np.uint8), (EVIL,) * 3, EVIL, 9)
     shown = {split: Shown(examples=(example,), texts=3) for split in ("test", EVIL)}

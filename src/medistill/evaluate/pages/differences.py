@@ -9,6 +9,7 @@ from medistill.evaluate.comparison import OF_NO_MODEL
 from medistill.evaluate.pages.names import LOWER_IS_BETTER, NAMES, UNBOUNDED
 from medistill.evaluate.statistics.interval import Entry
 from medistill.html.chart import range_axis, range_plot
+from medistill.html.words import NOTHING
 
 Comparison = Mapping[str, Any]
 Groups = Mapping[str, tuple[str | list[str], list[str]]]
@@ -24,13 +25,13 @@ def signed(entry: Entry) -> tuple[str, str]:
     """A difference and its interval with their signs; a dash where there is none."""
     value, low, high = (entry[part] for part in ("value", "low", "high"))
     if value is None:
-        return "-", "-"
+        return NOTHING, NOTHING
     digits = 1 if max(abs(float(v)) for v in (value, low, high) if v is not None) >= 10 else 3
 
     def shown(number: object) -> str:
         return f"{float(str(number)):+.{digits}f}" if round(float(str(number)), 6) else "0"
 
-    interval = "-" if low is None or high is None else f"{shown(low)} to {shown(high)}"
+    interval = NOTHING if low is None or high is None else f"{shown(low)} to {shown(high)}"
     return shown(value), interval
 
 
@@ -132,7 +133,7 @@ def _place(name: str, label: str, place: int, of: int) -> dict[str, Any]:
 
 def _p_in_words(p: object) -> str:
     if p is None:
-        return "-"
+        return NOTHING
     return "< .001" if float(str(p)) < 0.001 else f"{float(str(p)):.3f}".lstrip("0") or "0"
 
 
