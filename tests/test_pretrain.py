@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from medistill.engine.track import best_validation, read_track
 from medistill.errors import CallError, MedistillError
 from medistill.pretrain import make_validate, pretrain
 from medistill.recipe import Encoder, read_config, to_config
-from medistill.system.locks import claimed
+from medistill.system.locks import locked
 from tests.conftest import tiny_model, tiny_recipe, write_noise_corpus
 
 ROOT = Path(__file__).parents[1]
@@ -178,8 +180,9 @@ def test_a_run_without_a_checkpoint_takes_the_corrected_recipe(tiny_corpus, tmp_
 
 def test_two_processes_cannot_train_in_one_folder(tiny_corpus, tmp_path):
     run = tmp_path / "run"
-    with claimed(run), pytest.raises(CallError, match="another process"), claimed(run):
-        pass
+    run.mkdir()
+    with locked(run), pytest.raises(CallError, match="another process"):
+        pretrain(tiny_recipe(), tiny_corpus, run, watch=silent)
 
 
 def test_the_metrics_of_a_resumed_run_survive_a_lost_file(tiny_corpus, tmp_path):
@@ -246,15 +249,19 @@ def test_a_hopeless_learning_rate_stops_with_a_reason(tiny_corpus, tmp_path):
         pretrain(recipe, tiny_corpus, tmp_path / "run", watch=silent)
 
 
-def process(recipe, corpus: Path, run: Path) -> subprocess.Popen:
+def process_call(recipe, corpus: Path, run: Path) -> list[str]:
     arguments = [json.dumps(to_config(recipe)), str(corpus), str(run)]
-    command = [sys.executable, "-m", "tests.run_process", *arguments]
+    return [sys.executable, "-m", "tests.run_process", *arguments]
+
+
+def process(recipe, corpus: Path, run: Path) -> subprocess.Popen:
+    command = process_call(recipe, corpus, run)
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def ended(child: subprocess.Popen) -> tuple[int, str]:
     """Exit status and what was written to standard error."""
-    _, error = child.communicate(timeout=120)
+    _, error = child.communicate(timeout=600)
     return child.returncode, error
 
 
@@ -263,12 +270,12 @@ def wait_for_window(run: Path) -> None:
     track, before = run / "metrics.jsonl", 0.0
     if track.is_file():
         before = track.stat().st_mtime
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         if track.is_file() and track.stat().st_mtime > before and read_track(run):
             return
         time.sleep(0.005)
-    raise AssertionError("no window within a minute")
+    raise AssertionError("no window within five minutes")
 
 
 def wait_for_writing(checkpoints: Path) -> bool:
@@ -280,6 +287,21 @@ def wait_for_writing(checkpoints: Path) -> bool:
     return False
 
 
+@contextmanager
+def forked(recipe, corpus: Path, run: Path) -> Generator[Callable[[], tuple[int, Callable[[], int]]]]:
+    """Starts a run each time it is called: its process id, and what waits for its exit status."""
+    command = [*process_call(recipe, corpus, run), "forked"]
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    with subprocess.Popen(command, cwd=ROOT, **pipes, text=True) as parent:
+
+        def start() -> tuple[int, Callable[[], int]]:
+            parent.stdin.write("\n")
+            parent.stdin.flush()
+            return int(parent.stdout.readline()), lambda: int(parent.stdout.readline())
+
+        yield start
+
+
 @pytest.mark.slow
 def test_thirty_kills_leave_a_run_that_ends_in_bitwise_the_same_weights(tiny_corpus, tmp_path):
     """At random moments; every third while a checkpoint is being written, known by its temporary file."""
@@ -287,16 +309,18 @@ def test_thirty_kills_leave_a_run_that_ends_in_bitwise_the_same_weights(tiny_cor
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert ended(process(recipe, tiny_corpus, whole))[0] == 0
     random, killed, in_writing = np.random.default_rng(0), 0, 0
-    while killed < 30:
-        child = process(recipe, tiny_corpus, run)
-        wait_for_window(run)
-        if killed % 3 == 0:
-            in_writing += wait_for_writing(run / "checkpoints")
-        else:
-            time.sleep(random.uniform(0, 0.2))
-        child.kill()
-        killed += ended(child)[0] == -signal.SIGKILL
-        assert not (run / "checkpoints" / "last.pt").exists() or load_checkpoint(run / "checkpoints")
+    with forked(recipe, tiny_corpus, run) as start:
+        while killed < 30:
+            child, status = start()
+            wait_for_window(run)
+            if killed % 3 == 0:
+                in_writing += wait_for_writing(run / "checkpoints")
+            else:
+                time.sleep(random.uniform(0, 0.2))
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            killed += status() == -signal.SIGKILL
+            assert not (run / "checkpoints" / "last.pt").exists() or load_checkpoint(run / "checkpoints")
     assert in_writing >= 5
     assert ended(process(recipe, tiny_corpus, run))[0] == 0
     assert_same_weights(whole, run)

@@ -30,7 +30,7 @@ def soft_targets(
     """
     with torch.no_grad(), torch.autocast(keys.device.type, enabled=False):
         target = positive.to(_wide(keys).dtype)
-        target = target / target.sum(dim=1, keepdim=True)
+        target = target / target.sum(dim=1, keepdim=True)  # never by zero: a query is its own positive
         if alpha:
             belief = (_wide(teacher_scale) * _wide(teacher) @ _wide(keys).T).softmax(dim=1)
             target = torch.lerp(target, belief, alpha)

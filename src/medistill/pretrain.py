@@ -5,7 +5,7 @@ import json
 import signal
 import traceback
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from medistill.model.tokenizer import pad_id, tokenize
 from medistill.objective import info_nce
 from medistill.recipe import Recipe, differing_fields, read_config, to_config
 from medistill.system.atomic import write_atomically
-from medistill.system.locks import claimed
+from medistill.system.locks import being_trained, locked
 
 
 def pretrain(recipe: Recipe, data: Path, run: Path, *, watch: Watch) -> None:
@@ -44,7 +44,7 @@ def pretrain(recipe: Recipe, data: Path, run: Path, *, watch: Watch) -> None:
     check_fits(recipe, rows, validation)
     check_run(recipe, run)
     fabric = make_fabric(recipe.precision)
-    with together(), claimed(run, by=fabric.is_global_zero):
+    with together(), _claimed(run, fabric):
         _train(recipe, rows, validation, run, fabric=fabric, corpus_hash=corpus.card["sha256"], watch=watch)
 
 
@@ -83,6 +83,14 @@ def make_trainer(
     )
     validate = make_validate(validation, size=recipe.size, most=recipe.validation_pairs)
     return Trainer(recipe, model, loader, run, fabric=fabric, validate=validate, corpus_hash=corpus_hash)
+
+
+def _claimed(run: Path, fabric: Fabric) -> AbstractContextManager[None]:
+    """Keep other processes from training in the same folder; one rank claims it for all."""
+    if not fabric.is_global_zero:
+        return nullcontext()
+    run.mkdir(parents=True, exist_ok=True)
+    return locked(run, being_trained(run))
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def test_a_command_that_is_stopped_or_killed_goes_on_to_the_same_figures(
     )
     wait_until(lambda: len(list(out.glob("cells/*/run/checkpoints/last.pt"))) == 2)
     os.killpg(child.pid, number)
-    _, error = child.communicate(timeout=60)
+    _, error = child.communicate(timeout=300)
     assert child.returncode in (1, -number)
     assert not (out / "results.json").exists()
     if number != signal.SIGKILL:

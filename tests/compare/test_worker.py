@@ -26,7 +26,7 @@ from medistill.compare.cell import (
 )
 from medistill.compare.worker import Meter, run_cell
 from medistill.data.corpus import Corpus
-from medistill.system.locks import waited_for
+from medistill.system.locks import locked
 from tests.conftest import tiny_recipe
 
 
@@ -106,11 +106,11 @@ def test_a_cell_waits_for_the_process_that_still_works_on_it(tmp_path):
     entered = threading.Event()
 
     def second() -> None:
-        with waited_for(tmp_path):
+        with locked(tmp_path):
             entered.set()
 
     thread = threading.Thread(target=second)
-    with waited_for(tmp_path):
+    with locked(tmp_path):
         thread.start()
         assert not entered.wait(0.2)
     thread.join(10)
@@ -140,7 +140,7 @@ def process(folder: Path, data: Path) -> subprocess.Popen:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
-def wait_until(happened, seconds: float = 60) -> None:
+def wait_until(happened, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen"
@@ -149,7 +149,7 @@ def wait_until(happened, seconds: float = 60) -> None:
 
 def ended(child: subprocess.Popen) -> tuple[int, str]:
     """Exit status and what was written to standard error."""
-    _, error = child.communicate(timeout=120)
+    _, error = child.communicate(timeout=600)
     return child.returncode, error
 
 

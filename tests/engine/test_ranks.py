@@ -22,7 +22,7 @@ def launched(ranks: int, *command: str) -> subprocess.Popen:
 def torchrun(ranks: int, *command: str) -> subprocess.CompletedProcess:
     with launched(ranks, *command) as job:
         try:
-            output, error = job.communicate(timeout=300)
+            output, error = job.communicate(timeout=600)
         except subprocess.TimeoutExpired:
             job.terminate()  # torchrun ends its ranks
             raise

@@ -1,16 +1,9 @@
 import gc
-import subprocess
-import sys
 
-import pytest
 import torch
 from torch import nn
 
 from medistill.engine.saved_activations import saved_activations
-from medistill.system.memory import available_bytes, peak_bytes
-
-CPU = torch.device("cpu")
-MIB = 2**20
 
 
 def test_saved_bytes_are_those_counted_by_hand():
@@ -53,17 +46,3 @@ def test_the_peak_is_that_of_one_micro_batch_when_they_follow_one_another():
                 net(torch.randn(16, 8)).sum().backward()
         peaks.append(saved.peak)
     assert peaks[0] == peaks[1] > 0
-
-
-def test_the_peak_of_the_process_is_real_and_stays():
-    code = (
-        "import torch; from medistill.engine.saved_activations import peak_bytes; cpu = torch.device('cpu');"
-        f"before = peak_bytes(cpu); x = torch.ones(64 * {MIB} // 4); del x; print(peak_bytes(cpu) - before)"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert int(out) == pytest.approx(64 * MIB, rel=0.1)
-
-
-def test_a_machine_has_some_memory_left():
-    assert MIB < available_bytes(CPU) < 2**50
-    assert peak_bytes(CPU) > 10 * MIB

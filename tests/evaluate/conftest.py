@@ -110,12 +110,23 @@ class BlindModel(KnowingModel):
         return unit(np.stack([np.random.default_rng(int(seed)).standard_normal(16) for seed in seeds]))
 
 
-@pytest.fixture
-def corpus() -> FakeCorpus:
+def fake_corpus() -> FakeCorpus:
     return FakeCorpus({name: fake_rows(n, name) for name, n in (("train", 160), ("val", 60), ("test", 120))})
 
 
 @pytest.fixture
+def corpus() -> FakeCorpus:
+    """For one test, which may change it."""
+    return fake_corpus()
+
+
+@pytest.fixture(scope="session")
+def unchanged() -> FakeCorpus:
+    """The same for all tests: none may change it."""
+    return fake_corpus()
+
+
+@pytest.fixture(scope="session")
 def knowing() -> KnowingModel:
     return KnowingModel()
 

@@ -23,7 +23,7 @@ from medistill.errors import CallError
 from medistill.pretrain import check_fits
 from medistill.recipe import Recipe
 from medistill.system.atomic import write_atomically
-from medistill.system.locks import claimed
+from medistill.system.locks import being_trained, locked
 from medistill.system.memory import parse_memory
 from medistill.system.stop import stop_requests
 
@@ -61,7 +61,8 @@ def compare(comparison: Comparison, data: Path, out: Path, *, jobs: int, told: T
     corpus = open_corpus(data)
     _check_corpus(comparison, corpus)
     claim_settings(comparison, corpus.card["sha256"], out)
-    with claimed(out), stop_requests() as stopping:
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out, being_trained(out)), stop_requests() as stopping:
         comparison = at_equal_memory(comparison, out)
         pool = Pool(out, data, jobs, stopping, lambda shares: told("tuning", shares))
         trials = trial_cells(comparison)

@@ -26,7 +26,7 @@ from medistill.model.saved import load
 from medistill.pretrain import pretrain
 from medistill.recipe import read_config
 from medistill.system.atomic import write_atomically
-from medistill.system.locks import waited_for
+from medistill.system.locks import locked
 from medistill.system.memory import peak_bytes
 
 _LONGEST = 300
@@ -37,7 +37,8 @@ def main() -> None:
     """`python -m medistill.compare.worker FOLDER CORPUS tuning|final`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     folder, data, phase = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    with waited_for(folder):
+    # One whose command was killed may still be saving.
+    with locked(folder):
         if not (folder / RESULT).is_file():
             run_cell(folder, data, final=phase == "final")
 

@@ -16,6 +16,7 @@ from medistill.data.image import decode_stored
 from medistill.data.split import validation_patients
 from medistill.data.study import NO_REPORT
 from medistill.errors import CallError
+from medistill.system.json_files import read_json
 
 FORMAT = 1
 """Version of the layout; a corpus of another version is refused."""
@@ -65,12 +66,12 @@ class Rows:
         """
         row = int(self.indices[i])
         masks, boxes = (self.corpus.cell(name, row) or {} for name in ("mask", "boxes"))
-        found = {name: decode_stored(png) > 0 for name, png in masks.items() if png is not None}
-        boxed = {name: box for name, box in boxes.items() if box and name not in found}
+        regions = {name: decode_stored(png) > 0 for name, png in masks.items() if png is not None}
+        boxed = {name: box for name, box in boxes.items() if box and name not in regions}
         if boxed:
             shape = self.image(i).shape
-            found |= {name: boxed_region(box, (shape[0], shape[1])) for name, box in boxed.items()}
-        return {name: region for name, region in found.items() if region.any()}
+            regions |= {name: boxed_region(box, (shape[0], shape[1])) for name, box in boxed.items()}
+        return {name: region for name, region in regions.items() if region.any()}
 
     def column(self, name: str) -> list[Any]:
         """Any column by its name in the corpus, as Python values."""
@@ -142,18 +143,12 @@ class Corpus:
         return labels
 
     def cell(self, name: str, row: int) -> Any:
-        """One value; found by bisection, where pyarrow's own lookup scans the chunks from the first."""
-        chunk = int(np.searchsorted(self._ends, row, side="right"))
-        start = int(self._ends[chunk - 1]) if chunk else 0
-        return self._chunks[name][chunk][row - start].as_py()
+        """One value."""
+        return self._columns[name][row].as_py()
 
     @cached_property
-    def _ends(self) -> np.ndarray:
-        return np.cumsum([len(chunk) for chunk in self._chunks["image"]])
-
-    @cached_property
-    def _chunks(self) -> dict[str, list[Any]]:
-        return {name: self.table[name].chunks for name in self.table.column_names}
+    def _columns(self) -> dict[str, pa.ChunkedArray]:
+        return {name: self.table[name] for name in self.table.column_names}
 
 
 def boxed_region(boxes: Sequence[float], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
@@ -170,12 +165,9 @@ def open_corpus(path: Path | str) -> Corpus:
     folder = Path(path)
     if not folder.is_dir():
         raise CallError(f"no such folder: {folder}; a corpus is a folder written by `medistill prepare`")
-    try:
-        card: Any = json.loads((folder / CARD).read_text("utf-8"))
-    except FileNotFoundError:
-        raise CallError(f"not a corpus: {folder} holds no {CARD}; `medistill prepare` writes one") from None
-    except (OSError, ValueError):
-        raise CallError(f"not a corpus: the {CARD} of {folder} cannot be read as JSON") from None
+    if not (folder / CARD).exists():
+        raise CallError(f"not a corpus: {folder} holds no {CARD}; `medistill prepare` writes one")
+    card = read_json(folder / CARD, f"not a corpus: the {CARD} of {folder} cannot be read as JSON")
     _check_card(folder, card)
     corpus = Corpus(folder, card)
     _check_table(corpus)
@@ -213,9 +205,9 @@ def _check_card(folder: Path, card: Any) -> None:
     if not isinstance(card, dict):
         raise _damaged(folder, f"{CARD} is not a JSON object")
     if (version := card.get("format")) != FORMAT:
-        found = "of no known version" if version is None else f"of format {version}"
+        kind = "of no known version" if version is None else f"of format {version}"
         raise CallError(
-            f"the corpus {folder} is {found}, this medistill reads format {FORMAT}: prepare it again"
+            f"the corpus {folder} is {kind}, this medistill reads format {FORMAT}: prepare it again"
         )
     for name, kind in _PARTS.items():
         if not isinstance(card.get(name), kind):

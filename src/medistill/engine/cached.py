@@ -30,7 +30,7 @@ class Cached(Method):
     def open_window(self, student: _FabricModule, window: Window, micro: int) -> None:
         """Steps 1 and 2."""
         own = self._embedded(student, window, micro)
-        own = Embeddings(*(x.detach().requires_grad_() for x in own))
+        own = Embeddings(*(x.detach().requires_grad_() for x in own))  # leaves: the graph ends at them
         positive = positives_of(*(ids.to(self.fabric.device) for ids in (window.study, window.text)))
         self.window_loss = self.pair_loss(own, gathered_embeddings(own), positive)
         given = torch.autograd.grad(self.window_loss, own, allow_unused=True, materialize_grads=True)
@@ -60,6 +60,8 @@ class Cached(Method):
         """
         given = self.gradient
         of_rows = (query.image * given.image[rows] + query.text * given.text[rows]).sum()
+        # Linear in what the student gives: its gradient is the cached one, whatever the towers hold.
         of_window = query.scale * given.scale + query.bias * given.bias
         surrogate = of_rows * (self.pairs / len(part)) + of_window
+        # The value of the window's loss with the gradient of the surrogate.
         return surrogate - surrogate.detach() + self.window_loss.detach()

@@ -49,6 +49,7 @@ def _suspicious(metrics: Mapping[str, float]) -> bool:
     Too few validation pairs to tell recall from chance are no ground for suspicion.
     """
     n, chance = metrics["n"], metrics["chance_r@10"]
+    # Two standard errors of a proportion over n queries.
     noise = 2 * math.sqrt(chance * (1 - chance) / n)
     blind = metrics["mean_cosine"] > SAME or metrics["loss"] > 0.99 * math.log(n)
     return blind and chance + noise < 1 and metrics["i2t_r@10"] <= chance + noise

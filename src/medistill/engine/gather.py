@@ -41,12 +41,13 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         parts = [torch.empty_like(rows) for _ in range(ranks())]
+        # In the order of ranks, which is that of `rows_of_all_ranks` too.
         distributed.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        total = gradient.contiguous()
+        total = gradient.contiguous()  # what every rank's loss asks of the rows of all
         distributed.all_reduce(total)
         return total.chunk(ranks())[distributed.get_rank()]
 

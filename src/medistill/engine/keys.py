@@ -55,6 +55,7 @@ class KeyQueue:
         if self.keys is not None and self.age is not None:
             age = torch.cat([self.age + 1, age])
             keys = joined(self.keys, keys)
+        # The newest lie at the end, behind whatever the limit of age has left.
         kept = (age < self.max_age).nonzero()[:, 0][-self.size :]
         self.keys, self.age = keys[kept], age[kept]
 

@@ -77,7 +77,7 @@ class Trainer:
         """Train to the end, or to a SIGTERM; goes on from the run's checkpoint if there is one."""
         written = self._resume()
         self.track = Track(self.run, written) if self.fabric.is_global_zero else None
-        self._asked = (self.pairs, time.monotonic())
+        self._measured = (self.pairs, time.monotonic())
         saved, last = time.monotonic(), len(self.places)
         with stop_requests() as stop_requested:
             for window in self._windows():
@@ -86,6 +86,7 @@ class Trainer:
                     self._log()
                 watch(self.pairs, self.loader.pairs * self.recipe.epochs, self.newest_loss)
                 overdue = time.monotonic() - saved > self.recipe.checkpoint_seconds
+                # All ranks must agree: one that stopped alone would leave the others waiting in a collective.
                 stop, due = any_rank(stop_requested(), overdue)
                 if self._validation_due() or self.window == last:
                     self._validate()
@@ -144,9 +145,9 @@ class Trainer:
         self.windows_summed = 0
 
     def _speed(self) -> float:
-        """Pairs per second since this was last asked."""
-        (pairs, clock), self._asked = self._asked, (self.pairs, time.monotonic())
-        return (self.pairs - pairs) / max(self._asked[1] - clock, 1e-9)
+        """Pairs per second since this was last measured."""
+        (pairs, clock), self._measured = self._measured, (self.pairs, time.monotonic())
+        return (self.pairs - pairs) / max(self._measured[1] - clock, 1e-9)
 
     def _validate(self) -> None:
         """Measure the delivered model and keep it if it is the best so far."""
@@ -172,10 +173,10 @@ class Trainer:
     def _save(self) -> float:
         """Rank 0 writes everything needed to go on from here; returns the time, in seconds."""
         check_finite(sum(float(p.detach().sum()) for p in self.student.parameters()), self.step)
-        random = of_all_ranks(random_state())
+        random = of_all_ranks(random_state())  # a collective: before the other ranks leave
         if not self.track:
             return time.monotonic()
-        self.track.sync()
+        self.track.sync()  # before the checkpoint that counts on those lines
         scaler = scaler_of(self.fabric)
         state = {
             "start": self._start(),

@@ -62,6 +62,7 @@ class Msd(Method):
 
     @torch.no_grad()
     def _encode(self, window: Window, chunk: int) -> None:
+        # The teacher is not set up by Fabric, which would wrap it for gradients: autocast is ours to enter.
         with self.fabric.autocast():
             chunks = [
                 _keys(self.teacher, window.part(rows, self.fabric.device))
@@ -70,6 +71,7 @@ class Msd(Method):
         self.own = Keys(*(torch.cat(x) for x in zip(*chunks, strict=True)))
         self.window_keys = self.own.gathered()
         self.teacher_scale = self._log_scale.exp()
+        # Random embeddings of the first epochs would only be noise among the keys (`queue_warmup`).
         older = self.queue.keys if self.queue and self.settings.queue_in_use else None
         self.keys = joined(self.window_keys, older) if older is not None else self.window_keys
 

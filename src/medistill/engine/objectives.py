@@ -53,7 +53,7 @@ def _every_one(recipe: Recipe) -> int:
     return 1
 
 
-def _as_asked(recipe: Recipe) -> int:
+def _as_set(recipe: Recipe) -> int:
     return recipe.micro_per_step
 
 
@@ -105,7 +105,7 @@ def _moco(recipe: Recipe, student: DualEncoder, fabric: Fabric) -> Moco:
 MOCO_QUEUE = 4
 """Windows of keys that `moco` queues where the recipe names no number."""
 _OBJECTIVES: Mapping[str, Objective] = {
-    "msd": Objective(_msd, _as_asked),
+    "msd": Objective(_msd, _as_set),
     "clip": Objective(_clip, _every_one),
     "gradcache": Objective(_gradcache, _micro_batches),
     "siglip": Objective(_siglip, _micro_batches),

@@ -69,10 +69,12 @@ def train_window(
     window = with_frozen_part(fabric, student, window, batching.micro)
     total = torch.zeros((), device=fabric.device)
     for step in chunk_rows(len(window), batching.per_step):
+        # None is out of memory: the step begins again from a clean gradient, so nothing is counted twice.
         while (loss := _accumulated(fabric, student, method, window, step, batching.micro)) is None:
             student.zero_grad()
             torch.cuda.empty_cache()
             batching.halve()
+        # Steps differ in length only where the last is short: a mean over pairs, not over steps.
         total += loss * ((step.stop - step.start) / len(window))
         if optimizer_step():
             method.after_step(student)
@@ -108,16 +110,18 @@ def _accumulated(
     total = torch.zeros((), device=fabric.device)
     try:
         if step.start == 0:
+            # In here, because the keys' own pass can run out of memory as well.
             method.open_window(student, window, micro)
         for start in range(step.start, step.stop, micro):
             rows = slice(start, min(start + micro, step.stop))
             part = window.part(rows, fabric.device)
             method.open_micro(rows)
+            # Ranks exchange gradients once a step, in the last backward pass.
             with fabric.no_backward_sync(student, enabled=rows.stop < step.stop):
                 query = student(*part.inputs)
                 loss = method.loss(query, part, rows) * (len(part) / (step.stop - step.start))
                 fabric.backward(loss)
-            total += loss.detach()
+            total += loss.detach()  # stays on the device: reading it would wait for the card
     except torch.OutOfMemoryError:
         return None
     return total

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medistill.system.journal import whole_lines
+
 NAME = "metrics.jsonl"
 
 
@@ -44,8 +46,7 @@ def read_track(run: Path) -> list[dict[str, Any]]:
     path = run / NAME
     if not path.is_file():
         return []
-    lines = path.read_text("utf-8", "replace").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+    return [json.loads(line) for line in whole_lines(path)]
 
 
 def best_validation(run: Path) -> dict[str, Any] | None:

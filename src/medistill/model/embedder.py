@@ -45,11 +45,11 @@ class UnitEmbedder:
     @property
     def preprocessing(self) -> Mapping[str, Any] | None:
         """What the model says becomes of an image and a text on their way in; None if it says nothing."""
-        told = getattr(self.model, "preprocessing", None)
-        if not isinstance(told, Mapping):
+        stated = getattr(self.model, "preprocessing", None)
+        if not isinstance(stated, Mapping):
             return None
         try:
-            return json.loads(json.dumps(dict(cast("Mapping[str, Any]", told)), allow_nan=False))
+            return json.loads(json.dumps(dict(cast("Mapping[str, Any]", stated)), allow_nan=False))
         except (TypeError, ValueError):
             return None
 
@@ -79,10 +79,10 @@ class UnitEmbedder:
 
     def _expect_width(self, method: str, width: int) -> None:
         self._widths.setdefault(method, width)
-        for other, found in self._widths.items():
-            if found != width:
+        for other, known in self._widths.items():
+            if known != width:
                 raise CallError(
-                    f"{method} gives rows of width {width}, {other} gave {found}; they must share one space"
+                    f"{method} gives rows of width {width}, {other} gave {known}; they must share one space"
                 )
 
 

@@ -63,10 +63,10 @@ def embed_texts(model: Embedder, texts: Sequence[str]) -> Float32[np.ndarray, "n
 def reported_of(model: Embedder, studies: Studies, images: Float32[np.ndarray, "n d"]) -> Reported:
     """Those of some studies that have a report; `images` are the embeddings of all of them."""
     places = studies.reported
-    told = studies.select(places)
-    gallery = gallery_of(told.texts)
+    known = studies.select(places)
+    gallery = gallery_of(known.texts)
     reports = embed_texts(model, gallery.texts) if gallery.texts else images[:0]
-    return Reported(places=places, studies=told, gallery=gallery, images=images[places], reports=reports)
+    return Reported(places=places, studies=known, gallery=gallery, images=images[places], reports=reports)
 
 
 def unit_mean(rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, " d"]:

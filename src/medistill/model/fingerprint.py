@@ -24,5 +24,5 @@ def embedder_name(model: Any) -> str:
     """Equal for models that give the same embeddings: by weights, preprocessing, tokenizer and version."""
     tokenizer = getattr(model, "tokenizer", None)
     words = tokenizer.to_str() if tokenizer is not None and hasattr(tokenizer, "to_str") else ""
-    told = [version("medistill"), model_hash(model), getattr(model, "preprocessing", None), words]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    identity = [version("medistill"), model_hash(model), getattr(model, "preprocessing", None), words]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:24]

@@ -1,6 +1,5 @@
 """A model whose embeddings are kept on disk by what they are embeddings of."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
@@ -12,6 +11,7 @@ from jaxtyping import Float32
 
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.fingerprint import embedder_name
+from medistill.system.locks import locked
 
 _KEY = 32
 """Bytes of a SHA-256."""
@@ -57,8 +57,8 @@ class _Records:
         self._folder, self._name = folder, name
         self._places: dict[bytes, int] = {}
         self._read = 0
-        found = sorted(folder.glob(f"{name}-*.f32"))
-        self._path = found[0] if found else None
+        files = sorted(folder.glob(f"{name}-*.f32"))
+        self._path = files[0] if files else None
         self._refresh()
 
     def all_of(
@@ -88,8 +88,7 @@ class _Records:
             self._path = self._folder / f"{self._name}-{vectors.shape[1]}.f32"
         packed = np.ascontiguousarray(vectors, dtype="<f4")
         records = b"".join(key + row.tobytes() for key, row in zip(keys, packed, strict=True))
-        with self._path.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with self._path.open("ab") as file, locked(self._path):
             end = file.seek(0, os.SEEK_END)
             whole = end // self._size * self._size
             if whole < end:  # what a run that was killed left

@@ -1,8 +1,11 @@
-"""JSON that is the same bytes for the same content."""
+"""JSON files: written to the same bytes, read or complained of in a line."""
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
+
+from medistill.errors import CallError
 
 DIGITS = 6
 
@@ -19,3 +22,11 @@ def rounded(value: object) -> object:
     if isinstance(value, list | tuple):
         return [rounded(v) for v in cast("Sequence[object]", value)]
     return round(value, DIGITS) + 0.0 if isinstance(value, float) else value
+
+
+def read_json(path: Path, complaint: str = "") -> Any:
+    """What a JSON file holds; CallError with this complaint if it is absent, unreadable or no JSON."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CallError(complaint or f"{path} is damaged: it cannot be read as JSON") from error

@@ -9,39 +9,31 @@ from pathlib import Path
 from medistill.errors import CallError
 
 
-def hold(handle: int, out: Path) -> None:
-    """Lock an open file for this process; CallError if another holds it, and so is writing `out`."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise CallError(f"another run is writing {out}: wait for it, or name another --out") from None
-    except OSError:  # a network file system without locks: two runs at once are then the user's own care
-        return
-
-
 @contextmanager
-def waited_for(folder: Path) -> Generator[None]:
-    """Wait until no other process works on the cell: one whose command was killed may still be saving."""
-    handle = os.open(folder, os.O_RDONLY)
+def locked(path: Path, busy: str | None = None) -> Generator[None]:
+    """Hold the lock of a file or folder, which ends with the process whatever kills it.
+
+    busy   the CallError's line if another process holds it; None waits until none does
+    """
+    handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if busy is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CallError(busy or "") from None
+        except OSError:
+            # A network file system without locks: two runs at once are then the user's own care.
+            pass
         yield
     finally:
         os.close(handle)
 
 
-@contextmanager
-def claimed(run: Path, *, by: bool = True) -> Generator[None]:
-    """Keep other processes from training in the same folder; only one rank claims it for all."""
-    if not by:
-        yield
-        return
-    run.mkdir(parents=True, exist_ok=True)
-    handle = os.open(run, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise CallError(f"another process is training in {run}; wait for it or give another --out") from error
-    finally:
-        os.close(handle)
+def being_written(out: Path) -> str:
+    """The line for a second run of the same output."""
+    return f"another run is writing {out}: wait for it, or name another --out"
+
+
+def being_trained(run: Path) -> str:
+    """The line for a second run of the same training."""
+    return f"another process is training in {run}; wait for it or give another --out"

@@ -67,7 +67,7 @@ UNITS = _DECIMAL | {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 def parse_memory(text: str) -> int:
     """Bytes of `11GB`, `11GiB`, `800 MB`; CallError for anything else."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B)\s*", text, re.IGNORECASE)
-    if not found or found[2].upper() not in UNITS or not float(found[1]):
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B)\s*", text, re.IGNORECASE)
+    if not match or match[2].upper() not in UNITS or not float(match[1]):
         raise CallError(f"--memory is {text!r}; give a number and a unit, such as 11GB, 11GiB or 800MB")
-    return round(float(found[1]) * UNITS[found[2].upper()])
+    return round(float(match[1]) * UNITS[match[2].upper()])

@@ -1,5 +1,4 @@
 import dataclasses
-import itertools
 import json
 import subprocess
 import sys
@@ -185,8 +184,11 @@ def test_a_failing_measure_is_the_error_training_would_give():
         run_probe(tiny_recipe(init="/nowhere"))
 
 
-@pytest.mark.slow
-def test_not_even_one_pair_is_said_in_one_line(capsys):
+def test_not_even_one_pair_is_said_in_one_line(capsys, monkeypatch):
+    def measured(recipe: Recipe, **_: bool) -> Measure:
+        return measure(recipe.micro_batch, (300 + 20 * recipe.micro_batch) * MB)
+
+    monkeypatch.setattr(sys.modules[make_plan.__module__], "run_probe", measured)
     assert call("plan", "quickstart", "--micro-batch", "1", "--window", "4", "--memory", "100MB") == 1
     line = one_line(capsys)
     assert "not even a micro-batch of one pair fits into 100 MB" in line
@@ -210,7 +212,8 @@ def test_plan_prints_what_it_measured_and_assumed(tiny_corpus, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "objective"), [*itertools.product(("quickstart", "small"), ("msd", "clip", "gradcache"))]
+    ("name", "objective"),
+    [("small", "msd"), ("quickstart", "gradcache")],  # quickstart's msd and clip: those of a real run, below
 )
 def test_the_predicted_peak_is_within_a_tenth_of_the_real_one(name, objective):
     recipe = dataclasses.replace(RECIPES[name](), objective=objective)

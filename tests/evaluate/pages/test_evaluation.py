@@ -21,9 +21,9 @@ HISTORY = [
 ]
 
 
-@pytest.fixture
-def evaluation(corpus, knowing):
-    return evaluate_model(knowing, corpus, resamples=20, draws=2)
+@pytest.fixture(scope="module")
+def evaluation(unchanged, knowing):
+    return evaluate_model(knowing, unchanged, resamples=20, draws=2)
 
 
 class Balanced(HTMLParser):

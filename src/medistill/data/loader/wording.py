@@ -51,7 +51,7 @@ def wordings(rows: Rows, section: Section, *, seed: int) -> Wordings:
     """
     if section == "text":
         return Wordings([(text,) for text in rows.texts], seed=seed)
-    asked = ("findings", "impression") if section == "random" else (section,)
-    found = zip(*(rows.column(name) for name in asked), strict=True)
-    options = [tuple(filter(None, texts)) or (text,) for texts, text in zip(found, rows.texts, strict=True)]
+    names = ("findings", "impression") if section == "random" else (section,)
+    columns = zip(*(rows.column(name) for name in names), strict=True)
+    options = [tuple(filter(None, texts)) or (text,) for texts, text in zip(columns, rows.texts, strict=True)]
     return Wordings(options, seed=seed)

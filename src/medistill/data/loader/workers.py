@@ -91,8 +91,8 @@ def _one_ahead(results: Generator[Result]) -> Generator[Result]:
         thread.shutdown(cancel_futures=True)
 
 
-def _unchanged(made: Any) -> Any:
-    return made
+def _unchanged(item: Any) -> Any:
+    return item
 
 
 def _start(worker: int) -> None:

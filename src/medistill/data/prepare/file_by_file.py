@@ -15,20 +15,20 @@ Work = Callable[[Any], tuple[Study | Reject, ...]]
 
 def read_isolated(units: Iterable[Any], work: Work, pool: IsolatedPool) -> Iterator[tuple[Any, Items]]:
     """Each unit with what comes of it, in order."""
-    for unit, found in pool.map(work, units, _files):
-        yield unit, _file_by_file(unit, found, work, pool) if isinstance(found, GaveUp) else found
+    for unit, result in pool.map(work, units, _files):
+        yield unit, _file_by_file(unit, result, work, pool) if isinstance(result, GaveUp) else result
 
 
 def _files(unit: Any) -> int:
     return len(unit.files) if isinstance(unit, Draft) else 1
 
 
-def _file_by_file(unit: Any, found: GaveUp, work: Work, pool: IsolatedPool) -> Items:
+def _file_by_file(unit: Any, failure: GaveUp, work: Work, pool: IsolatedPool) -> Items:
     """What can be had of a unit that its process gave up: each file that is to blame becomes a reject."""
     if not isinstance(unit, Draft):
-        raise MedistillError(f"{found.reason}, and no file is to blame")
+        raise MedistillError(f"{failure.reason}, and no file is to blame")
     if len(unit.files) == 1:
-        return [Reject(row=unit.files[0].row, reason=found.reason, path=unit.files[0].name)]
+        return [Reject(row=unit.files[0].row, reason=failure.reason, path=unit.files[0].name)]
     single = [replace(unit, files=(file,)) for file in unit.files]
     items: list[Study | Reject] = []
     for part, result in pool.map(work, single):

@@ -47,17 +47,17 @@ def read_on_ray(
     workers   tasks at a time; 0 for one a processor that Ray has
     wanted    studies and rejects after which nothing more is asked for; None for all
     """
-    units, found = iter(units), 0
+    units, received = iter(units), 0
     with running_ray(workers) as processors:
-        while unread := list(itertools.islice(units, _round(processors, wanted, found))):
+        while unread := list(itertools.islice(units, _round(processors, wanted, received))):
             for unit, items in zip(unread, _read(unread, work, processors), strict=True):
-                found += len(items)
+                received += len(items)
                 yield unit, items
 
 
-def _round(processors: int, wanted: int | None, found: int) -> int:
+def _round(processors: int, wanted: int | None, received: int) -> int:
     """How many units to hand over; a unit rarely gives nothing."""
-    return _ROUND * processors if wanted is None else min(_ROUND * processors, max(0, wanted - found))
+    return _ROUND * processors if wanted is None else min(_ROUND * processors, max(0, wanted - received))
 
 
 def _read(units: list[Any], work: Work, processors: int) -> Iterator[Items]:

@@ -16,10 +16,11 @@ from medistill.data.prepare.on_ray import read_on_ray, require_ray
 from medistill.data.prepare.unfinished import BEGINNING, OtherUnitsError, Place
 from medistill.data.prepare.writer import check_free, write_corpus
 from medistill.data.sources import Reading, Source
-from medistill.data.sources.parts.draft import Progress, ScannedSource
+from medistill.data.sources.parts.draft import ScannedSource
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError
 from medistill.system.isolated import IsolatedPool, cores
+from medistill.system.progress import Progress
 
 log = logging.getLogger(__name__)
 Engine = Literal["local", "ray"]
@@ -77,7 +78,7 @@ def prepare(
         test=test,
         allow_rejects=allow_rejects,
         show_paths=show_paths,
-        on_progress=_told(on_progress, f"preparing {source.name}", reading.expected),
+        on_progress=_of_stage(on_progress, f"preparing {source.name}", reading.expected),
     )
     change = functools.partial(deidentify, val=val, test=test) if deidentify else None
     read = functools.partial(results, engine=engine, workers=workers, change=change)
@@ -152,7 +153,7 @@ def _least(limit: int, count: int | None) -> int:
     return limit if count is None else min(limit, count)
 
 
-def _told(on_progress: Progress | None, stage: str, expected: int | None) -> Callable[[int], None] | None:
+def _of_stage(on_progress: Progress | None, stage: str, expected: int | None) -> Callable[[int], None] | None:
     return (lambda done: on_progress(stage, done, expected)) if on_progress else None
 
 

@@ -2,11 +2,10 @@
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,11 +15,11 @@ import pyarrow as pa
 from medistill.data.corpus import TABLE
 from medistill.data.prepare.rejects import Line
 from medistill.errors import CallError
-from medistill.system.journal import append_durably
-from medistill.system.locks import hold
+from medistill.system.journal import Journal, append_durably
+from medistill.system.locks import being_written, locked
 
 _JOURNAL = "journal.jsonl"
-_LOCK = "lock"
+_LOCK = "lock"  # of a run that an earlier version began
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # Arrow's IPC format: a continuation mark and no length
 
 
@@ -58,8 +57,6 @@ class Commit:
     digests: Sequence[str]
     """Of its rows."""
     rejects: Sequence[Line]
-    end: int = field(default=0)
-    """Length of the table then, in bytes."""
 
 
 class Unfinished:
@@ -68,15 +65,17 @@ class Unfinished:
     def __init__(self, folder: Path, schema: pa.Schema, start: Mapping[str, Any]) -> None:
         self.folder, self.schema = folder, schema
         self._start = json.loads(json.dumps(start))
-        self.commits = self._commits()
+        self._journal = Journal(folder / _JOURNAL, folder / TABLE)
+        entries = self._journal.left()
+        same = bool(entries) and entries[0] == self._start
+        self.commits = [_commit(entry) for entry in entries[1:]] if same else []
         if not self.commits:
             self.clear()
 
     def clear(self) -> None:
         """Forget what is there."""
         self.commits = []
-        (self.folder / TABLE).write_bytes(self.schema.serialize().to_pybytes())
-        (self.folder / _JOURNAL).write_text(json.dumps(self._start) + "\n")
+        self._journal.begin(self._start, self.schema.serialize().to_pybytes())
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The committed rows without their images and texts."""
@@ -88,33 +87,14 @@ class Unfinished:
 
     def commit(self, rows: Sequence[Mapping[str, Any]], commit: Commit) -> None:
         """Write rows and, once they are on the disk, that they are."""
-        if rows:
-            batch = pa.RecordBatch.from_pylist(list(rows), self.schema)
-            append_durably(self.folder / TABLE, batch.serialize().to_pybytes())
-        values = asdict(commit) | {"end": (self.folder / TABLE).stat().st_size}
-        append_durably(self.folder / _JOURNAL, (json.dumps(values) + "\n").encode())
+        batch = pa.RecordBatch.from_pylist(list(rows), self.schema).serialize().to_pybytes() if rows else b""
+        self._journal.append(batch, asdict(commit))
 
     def close(self) -> None:
         """End the table; the folder then holds nothing but the corpus."""
         append_durably(self.folder / TABLE, _END_OF_STREAM)
         for name in (_JOURNAL, _LOCK):
-            (self.folder / name).unlink()
-
-    def _commits(self) -> list[Commit]:
-        """Those of a run that was stopped; the files are cut back to the last whole one."""
-        journal, table = self.folder / _JOURNAL, self.folder / TABLE
-        if not (journal.is_file() and table.is_file()):
-            return []
-        whole = [line for line in journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-        if not whole or json.loads(whole[0]) != self._start:
-            return []
-        commits = [_commit(json.loads(line)) for line in whole[1:]]
-        if commits and table.stat().st_size < commits[-1].end:
-            return []
-        os.truncate(journal, sum(map(len, whole)))
-        if commits:
-            os.truncate(table, commits[-1].end)
-        return commits
+            (self.folder / name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -128,8 +108,7 @@ def unfinished(out: Path, schema: pa.Schema, start: Mapping[str, Any]) -> Genera
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CallError(f"cannot make the folder {out}: {error.strerror}") from error
-    with (folder / _LOCK).open("w") as lock:
-        hold(lock.fileno(), out)
+    with locked(folder, being_written(out)):
         partial = Unfinished(folder, schema, start)
         try:
             yield partial
@@ -150,5 +129,4 @@ def _commit(values: Mapping[str, Any]) -> Commit:
         place=Place(*values["place"]),
         digests=values["digests"],
         rejects=[Line(*line) for line in values["rejects"]],
-        end=values["end"],
     )

@@ -216,11 +216,11 @@ def _check_rejects(rejects: RejectLog, accepted: int, out: Path, allowed: bool) 
         return
     kept = out.parent / f"{out.name}.{REJECTS}"
     rejects.write(kept)
-    found = f"{rejects.count:,} of {accepted + rejects.count:,} rows rejected"
+    counted = f"{rejects.count:,} of {accepted + rejects.count:,} rows rejected"
     if rejects.count:
-        found += f", most often: {rejects.most_frequent()}; all are listed in {kept}"
+        counted += f", most often: {rejects.most_frequent()}; all are listed in {kept}"
     if not accepted:
-        raise MedistillError(f"no usable row: {found}")
+        raise MedistillError(f"no usable row: {counted}")
     raise MedistillError(
-        f"{found}. More than 10 % is an error: mend the source, or go on with --allow-rejects"
+        f"{counted}. More than 10 % is an error: mend the source, or go on with --allow-rejects"
     )

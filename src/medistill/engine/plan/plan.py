@@ -34,7 +34,7 @@ class Plan:
     recipe: Recipe
     memory: int
     """To stay within."""
-    asked: bool
+    limited: bool
     """Whether the memory was named, not found."""
     measures: Sequence[Measure]
     """At growing micro-batches."""

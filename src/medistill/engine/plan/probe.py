@@ -1,6 +1,6 @@
 """A few real optimizer steps in a process of their own, and what they took.
 
-`python -m medistill.probe` reads a `Trial` as JSON from standard input and writes a `Measure` as JSON.
+`python -m medistill.engine.plan.probe` reads a `Trial` as JSON from standard input and writes a `Measure` so.
 """
 
 import dataclasses

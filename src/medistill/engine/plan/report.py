@@ -17,7 +17,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "device": first.device,
         "precision": first.precision,
         "memory_bytes": plan.memory,
-        "memory_asked": plan.asked,
+        "memory_asked": plan.limited,
         "margin": MARGIN,
         "window": own.window,
         "micro_batch": own.micro_batch,
@@ -43,7 +43,7 @@ def summary(plan: Plan) -> list[str]:
     """The plan in lines for people."""
     own, planned, (fixed, a_pair) = plan.recipe, plan.planned, plan.line
     libraries = plan.measures[0].libraries
-    where = "asked for" if plan.asked else f"free on this {'machine' if libraries else 'card'}"
+    where = "asked for" if plan.limited else f"free on this {'machine' if libraries else 'card'}"
     size, per_step = own.micro_batch, planned.micro_batch * steps_every(planned)
     verdict = "fits" if plan.fits(size) else "does not fit"
     speed = f"{plan.pairs_per_second:.3g} pairs per second at micro-batch {planned.micro_batch}"
@@ -78,7 +78,7 @@ def assumptions(plan: Plan) -> list[str]:
     ]
     if on_cpu:
         lines.append("resident memory of one process, interpreter and libraries included")
-        lines += ["a card in bf16 takes less: measured on this CPU for want of one"] * plan.asked
+        lines += ["a card in bf16 takes less: measured on this CPU for want of one"] * plan.limited
     else:
         lines.append("what PyTorch allocates; the CUDA context and its cache are in the part left free")
     return lines

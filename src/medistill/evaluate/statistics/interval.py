@@ -101,8 +101,8 @@ def log_odds(value: float, spread: Float[np.ndarray, " r"]) -> tuple[float, floa
     An AUROC varies more the lower it is, which percentiles hardly follow. Of 2,000 samples of 300 patients
     with 1 to 4 images, 20 % of them positive, and a true AUROC of .9, this interval held it in 95.0 % and the
     percentiles in 93.7 %, with three times as many misses on one side as on the other
-    (`tests/evaluate/test_coverage.py`); with 5 % positive, 93.0 and 90.9 %. A resample of exactly 0 or 1
-    counts as the most extreme other one.
+    (`tests/evaluate/statistics/test_coverage.py`); with 5 % positive, 93.0 and 90.9 %. A resample of exactly
+    0 or 1 counts as the most extreme other one.
     """
     inside = spread[(spread > 0) & (spread < 1)]
     if not 0 < value < 1 or not len(inside):

@@ -1,7 +1,6 @@
 """Embed a corpus: the table that indexes are filled from."""
 
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from medistill.model.remembering import Remembering
 from medistill.serve.index.about import About, Origin
 from medistill.serve.index.table import CASE_COLUMNS, case_fields, open_table, table_schema
 from medistill.system.atomic import atomic_file
-from medistill.system.locks import hold
+from medistill.system.locks import being_written, locked
 from medistill.system.progress import Progress, counted
 
 log = logging.getLogger(__name__)
@@ -45,12 +44,8 @@ def embed(model: str | Path, data: Path, out: Path, *, on_progress: Progress | N
         log.info("%s is complete, and of the same call: nothing to do", out)
     else:
         partial.mkdir(parents=True, exist_ok=True)
-        handle = os.open(partial, os.O_RDONLY)
-        try:
-            hold(handle, out)
+        with locked(partial, being_written(out)):
             _write(out, about, Remembering(opened, partial), corpus, on_progress)
-        finally:
-            os.close(handle)
     shutil.rmtree(partial, ignore_errors=True)
     return _told(about, corpus, out)
 

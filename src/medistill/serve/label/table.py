@@ -2,19 +2,17 @@
 
 import csv
 import io
-import json
-import os
 import shutil
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medistill.errors import CallError
 from medistill.system.atomic import sync_folder
-from medistill.system.journal import append_durably
-from medistill.system.locks import hold
+from medistill.system.journal import Journal
+from medistill.system.locks import being_written, locked
 
 _ROWS, _JOURNAL = "rows.csv", "journal"
 
@@ -35,16 +33,16 @@ class Reached:
 class UnfinishedTable:
     """The hidden folder beside labels.csv. What a kill leaves half written is cut off."""
 
-    def __init__(self, folder: Path, asked: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, call: Mapping[str, Any]) -> None:
         self.folder = folder
+        self._journal = Journal(folder / _JOURNAL, folder / _ROWS)
         self.reached = Reached()
-        kept = self._kept(asked)
-        if kept is None:
-            (folder / _ROWS).write_bytes(b"")
-            (folder / _JOURNAL).write_text(json.dumps(asked, sort_keys=True) + "\n")
+        entries = self._journal.left()
+        if len(entries) > 1:
+            refuse_other(entries[0], call, f"the unfinished run in {folder}")
+            self.reached = Reached(**entries[-1])
         else:
-            self.reached = kept
-            os.truncate(folder / _ROWS, kept.end)
+            self._journal.begin(dict(sorted(call.items())), b"")
 
     def begin(self, header: Sequence[str]) -> None:
         """Write the header, unless it is there."""
@@ -55,10 +53,7 @@ class UnfinishedTable:
         """Add lines, and note once they are on the disk how far they reach."""
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(lines)
-        append_durably(self.folder / _ROWS, text.getvalue().encode())
-        noted = replace(reached, end=(self.folder / _ROWS).stat().st_size)
-        append_durably(self.folder / _JOURNAL, (json.dumps(vars(noted)) + "\n").encode())
-        self.reached = noted
+        self.reached = Reached(**self._journal.append(text.getvalue().encode(), vars(reached)))
 
     def finish(self, out: Path) -> None:
         """Give the table its name and remove what was needed to go on."""
@@ -66,41 +61,22 @@ class UnfinishedTable:
         sync_folder(out.parent)
         shutil.rmtree(self.folder)
 
-    def _kept(self, asked: Mapping[str, Any]) -> Reached | None:
-        """How far a run that was stopped came; None where nothing of use is left of one."""
-        rows, journal = self.folder / _ROWS, self.folder / _JOURNAL
-        if not (rows.is_file() and journal.is_file()):
-            return None
-        whole = [line for line in journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-        if len(whole) < 2:
-            return None
-        refuse_other(json.loads(whole[0]), asked, f"the unfinished run in {self.folder}")
-        reached = Reached(**json.loads(whole[-1]))
-        if rows.stat().st_size < reached.end:
-            return None
-        os.truncate(journal, sum(map(len, whole)))
-        return reached
-
 
 @contextmanager
-def unfinished_table(out: Path, asked: Mapping[str, Any]) -> Generator[UnfinishedTable]:
-    """What a stopped run left of `out`, or a beginning; CallError if it was asked for something else.
+def unfinished_table(out: Path, call: Mapping[str, Any]) -> Generator[UnfinishedTable]:
+    """What a stopped run left of `out`, or a beginning; CallError if it was called for something else.
 
     One run at a time: CallError if another one holds it.
     """
     folder = out.parent / f".{out.name}.partial"
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        hold(handle, out)
-        table = UnfinishedTable(folder, asked)
+    with locked(folder, being_written(out)):
+        table = UnfinishedTable(folder, call)
         try:
             yield table
         finally:
             if not table.reached.images:
                 shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(handle)
 
 
 def refuse_other(made: Mapping[str, Any], asked: Mapping[str, Any], what: str) -> None:

@@ -1,6 +1,5 @@
 """One change of an index folder: parts are written beside the old ones, then the account is replaced."""
 
-import os
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from medistill.serve.index.folder.account import PART, Account, Entry, read_acco
 from medistill.serve.index.folder.nearest import Nearest, kind_of
 from medistill.serve.index.folder.part import Part, PartWriter
 from medistill.system.atomic import sync_folder
-from medistill.system.locks import hold
+from medistill.system.locks import being_written, locked
 from medistill.system.progress import Progress
 
 
@@ -76,9 +75,7 @@ class Change:
 @contextmanager
 def change(folder: Path, on_progress: Progress | None = None) -> Generator[Change]:
     """A change of what is in force; CallError if another process makes one at this moment."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        hold(handle, folder)
+    with locked(folder, being_written(folder)):
         account = read_account(folder)
         remove_others(folder, account)  # what a kill left
         try:
@@ -87,8 +84,6 @@ def change(folder: Path, on_progress: Progress | None = None) -> Generator[Chang
             # By the account on the disk: the failure may have come after it was replaced.
             remove_others(folder, read_account(folder))
             raise
-    finally:
-        os.close(handle)
 
 
 def remove_others(folder: Path, account: Account) -> None:
