@@ -109,7 +109,7 @@ def search(
         json: Print the hits with whole reports as JSON on standard output.
     """
     from medistill.serve.index.filters import Filters
-    from medistill.serve.index.find import Asked, as_json, find
+    from medistill.serve.index.find import Query, as_json, find
 
     filters = Filters(
         views=view,
@@ -119,8 +119,8 @@ def search(
         sources=source,
         labels=label,
     )
-    asked = Asked(text=text, image=image, weight=weight, k=k, filters=filters, per_patient=not all_studies)
-    hits = find(index, asked, model=model)
+    query = Query(text=text, image=image, weight=weight, k=k, filters=filters, per_patient=not all_studies)
+    hits = find(index, query, model=model)
     if json:
         print_json(as_json(hits))
     else:

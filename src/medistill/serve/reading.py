@@ -28,8 +28,8 @@ def read_images(
         yield from map(read, paths)
         return
     with IsolatedPool(workers) as pool:
-        for _, found in pool.map(read, paths):
-            yield found
+        for _, image in pool.map(read, paths):
+            yield image
 
 
 def read_image(path: Path, *, size: int | None) -> UInt8[np.ndarray, "h w"] | GaveUp:

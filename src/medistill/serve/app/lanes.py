@@ -30,7 +30,7 @@ class Lanes:
         self.model = UnitEmbedder(model)
         self.size: int | None = getattr(model, "size", None)
         for parameter in getattr(model, "parameters", list[Any])():
-            parameter.requires_grad_(False)
+            parameter.requires_grad_(False)  # maps go backward to the image alone
         self._images: Batcher[np.ndarray, Row] = Batcher(
             self._embed_images, most=_BATCH, room=limits.images_waiting
         )

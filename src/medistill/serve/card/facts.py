@@ -134,18 +134,18 @@ def _corpus(run: Path, data: Path | None, trained_on: str | None) -> Mapping[str
 
 
 def _evaluations(run: Path, named: Sequence[Path], sha256: str) -> list[Evaluated]:
-    found: list[Evaluated] = []
+    evaluations: list[Evaluated] = []
     for folder in named or (run.absolute().parent / "evaluation", run / "evaluation"):
         if not (folder / METRICS).is_file() and not named:
             continue
         evaluated = _read(folder)
         if evaluated.account.get("model_sha256") == sha256:
-            found.append(evaluated)
+            evaluations.append(evaluated)
         elif named:
             raise CallError(f"the evaluation in {folder} is of another model; evaluate this run again")
         else:
             log.info("%s is of another model, left out", folder)
-    return found
+    return evaluations
 
 
 def _read(folder: Path) -> Evaluated:

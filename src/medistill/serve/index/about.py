@@ -63,12 +63,12 @@ class About:
         return asdict(self)
 
 
-def about_from_json(told: dict[str, Any]) -> About:
+def about_from_json(fields: dict[str, Any]) -> About:
     """KeyError, TypeError or ValueError if it is not what `as_json` gave."""
     origins: list[dict[str, Any]] = [
-        {**origin, "findings": tuple(origin["findings"])} for origin in told["corpora"]
+        {**origin, "findings": tuple(origin["findings"])} for origin in fields["corpora"]
     ]
-    told = {**told, "corpora": tuple(Origin(**origin) for origin in origins)}
-    if not isinstance(told["dim"], int) or told["dim"] < 1 or not isinstance(told["model_sha256"], str):
+    fields = {**fields, "corpora": tuple(Origin(**origin) for origin in origins)}
+    if not isinstance(fields["dim"], int) or fields["dim"] < 1 or not isinstance(fields["model_sha256"], str):
         raise ValueError("no width or no hash")
-    return About(**told)
+    return About(**fields)

@@ -60,13 +60,13 @@ class Filters:
 
     def check(self, there: Values) -> None:
         """CallError that names what there is, if a value is unknown or a range is empty."""
-        for what, asked, known in (
+        for what, values, known in (
             ("view", self.views, there.views),
             ("sex", self.sexes, there.sexes),
             ("source", self.sources, there.sources),
             ("finding", [finding for finding, _ in self.stated], there.findings),
         ):
-            _check_known(what, asked, known)
+            _check_known(what, values, known)
         if any(age is not None and math.isnan(age) for age in self.ages):
             raise CallError("found nan as an age, expected years")
         ranges: dict[str, tuple[Any, Any]] = {"age": self.ages, "date": self.days}
@@ -99,20 +99,20 @@ def values_of(parts: Sequence[pa.Table], findings: Sequence[str]) -> Values:
     """What there is in these cases."""
 
     def distinct(name: str) -> tuple[str, ...]:
-        found = [pc.unique(cases[name]).drop_null().to_pylist() for cases in parts]
-        return tuple(sorted({str(value) for values in found for value in values}))
+        columns = [pc.unique(cases[name]).drop_null().to_pylist() for cases in parts]
+        return tuple(sorted({str(value) for column in columns for value in column}))
 
     views, sexes, sources = map(distinct, ("view", "sex", "source"))
     return Values(views=views, sexes=sexes, sources=sources, findings=tuple(findings))
 
 
-def _true(found: Any) -> Bool[np.ndarray, " n"]:
+def _true(passes: Any) -> Bool[np.ndarray, " n"]:
     """Null, what is not stated, is no."""
-    return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False), dtype=bool)
+    return np.asarray(pc.fill_null(passes, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _check_known(what: str, asked: Iterable[str], known: Sequence[str]) -> None:
-    unknown = [value for value in asked if value not in known]
+def _check_known(what: str, values: Iterable[str], known: Sequence[str]) -> None:
+    unknown = [value for value in values if value not in known]
     if unknown:
         raise CallError(f"no {what} `{unknown[0]}` in the index; it has {', '.join(known) or 'none stated'}")
 

@@ -23,7 +23,7 @@ from medistill.system.isolated import GaveUp
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Query:
     """What is looked for."""
 
     text: str | None
@@ -41,16 +41,16 @@ class Asked:
             raise CallError("--text is empty: say what to look for")
 
 
-def find(index: str | Path, asked: Asked, *, model: str | Path | None = None) -> list[Hit]:
+def find(index: str | Path, query: Query, *, model: str | Path | None = None) -> list[Hit]:
     """The nearest studies; CallError if the model named, or remembered, is not the index's."""
     opened = open_index(index)
     try:
-        asked.filters.check(opened.values)  # before the model is loaded
+        query.filters.check(opened.values)  # before the model is loaded
         embedder = model_of(opened.about, model)
-        image = None if asked.image is None else image_vector(embedder, asked.image)
-        text = None if asked.text is None else embedder.encode_texts([asked.text])[0]
-        query = query_vector(image, text, weight=asked.weight)
-        return opened.search(query, asked.k, filters=asked.filters, per_patient=asked.per_patient)
+        image = None if query.image is None else image_vector(embedder, query.image)
+        text = None if query.text is None else embedder.encode_texts([query.text])[0]
+        vector = query_vector(image, text, weight=query.weight)
+        return opened.search(vector, query.k, filters=query.filters, per_patient=query.per_patient)
     finally:
         opened.close()
 

@@ -37,8 +37,8 @@ def table_schema(about: About) -> pa.Schema:
     vector = pa.list_(pa.float32(), about.dim)
     fields = [*case_fields(about.findings), ("row", pa.int64())]
     fields += [("image_vector", vector), ("text_vector", vector)]
-    told = json.dumps({"format": FORMAT, **about.as_json()}, sort_keys=True)
-    return pa.schema(fields, metadata={_KEY: told})
+    metadata = json.dumps({"format": FORMAT, **about.as_json()}, sort_keys=True)
+    return pa.schema(fields, metadata={_KEY: metadata})
 
 
 class EmbeddingTable:
@@ -69,8 +69,8 @@ def open_table(path: Path) -> EmbeddingTable:
         raise CallError(f"no such file: {path}; `medistill embed MODEL --data CORPUS --out TABLE` writes one")
     try:
         reader = pa.ipc.open_file(pa.memory_map(os.fspath(path)))
-        told: Any = json.loads((reader.schema.metadata or {})[_KEY])
-        version = told.pop("format")
+        fields: Any = json.loads((reader.schema.metadata or {})[_KEY])
+        version = fields.pop("format")
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, AttributeError):
         raise CallError(
             f"not an embedding table: {path} is cut short, or not written by `medistill embed`"
@@ -78,7 +78,7 @@ def open_table(path: Path) -> EmbeddingTable:
     if version != FORMAT:
         raise CallError(f"the table {path} is of format {version}, expected {FORMAT}: embed again")
     try:
-        about = about_from_json(told)
+        about = about_from_json(fields)
     except (KeyError, TypeError, ValueError):
         raise _damaged(path) from None
     if not reader.schema.equals(table_schema(about)):

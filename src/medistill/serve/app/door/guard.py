@@ -141,6 +141,7 @@ class _Answer:
             pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
             message = {**message, "headers": [*message.get("headers", ()), *pairs]}
         elif self._closes and not message.get("more_body", False):
+            # The answer goes out whole before what nobody reads is drained, and the end is sent only then.
             await self._send({**message, "more_body": True})
             await self._body.drain()
             message = {"type": "http.response.body", "body": b""}
@@ -195,7 +196,7 @@ def _check_body(headers: Mapping[str, list[str]], path: str, most: int) -> None:
     length = headers.get("content-length", ["0"])[0]
     if not length.isascii() or not length.isdigit():
         raise RefusedError(400, "the length stated is no number")
-    if len(length) > 15 or int(length) > most:
+    if len(length) > 15 or int(length) > most:  # int() of endless digits takes quadratic time
         raise RefusedError(413, too_large(most))
     if headers.get("content-encoding", ["identity"]) != ["identity"]:
         raise RefusedError(415, "a compressed body is not taken")

@@ -30,6 +30,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # uvicorn's `limit_concurrency` waits for a whole head first, and its answer is no JSON.
         if len(self.connections) > self.limits.connections:
             self._end("503 Service Unavailable", "too many connections", "retry-after: 1\r\n")
         else:
@@ -37,6 +38,7 @@ class BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        # uvicorn has no such bound: a head that trickles in would hold a connection for ever (slowloris).
         if self.conn.their_state is not h11.IDLE:
             self._head_is_there()
         elif self._deadline is None and not self.transport.is_closing():

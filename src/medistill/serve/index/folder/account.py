@@ -37,14 +37,14 @@ class Account:
 
 
 def write_account(folder: Path, account: Account) -> None:
-    told = {
+    fields = {
         "format": FORMAT,
         "kind": account.kind,
         "about": account.about.as_json(),
         "parts": [vars(entry) for entry in account.parts],
         "written": account.written,
     }
-    write_atomically(folder / ACCOUNT, json.dumps(told, indent=1) + "\n")
+    write_atomically(folder / ACCOUNT, json.dumps(fields, indent=1) + "\n")
 
 
 def read_account(folder: Path) -> Account:
@@ -52,35 +52,35 @@ def read_account(folder: Path) -> Account:
     if not folder.is_dir():
         raise CallError(f"no such folder: {folder}; `medistill index TABLE --out INDEX` writes an index")
     try:
-        told: Any = json.loads((folder / ACCOUNT).read_text("utf-8"))
+        fields: Any = json.loads((folder / ACCOUNT).read_text("utf-8"))
     except FileNotFoundError:
         raise CallError(f"not an index: {folder} holds no {ACCOUNT}; `medistill index` writes one") from None
     except (OSError, ValueError):
         raise damaged(folder, f"{ACCOUNT} cannot be read as JSON") from None
-    version = told.get("format") if isinstance(told, dict) else None
+    version = fields.get("format") if isinstance(fields, dict) else None
     if version != FORMAT:
         raise CallError(
             f"the index {folder} is of format {version}, expected {FORMAT}: index its tables again"
         )
     try:
-        return _account(told)
+        return _account(fields)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise damaged(folder, f"{ACCOUNT} lacks what it must tell") from None
 
 
-def _account(told: dict[str, Any]) -> Account:
-    if told["kind"] not in get_args(Kind):
-        raise ValueError(told["kind"])
+def _account(fields: dict[str, Any]) -> Account:
+    if fields["kind"] not in get_args(Kind):
+        raise ValueError(fields["kind"])
     return Account(
-        kind=told["kind"],
-        about=about_from_json(told["about"]),
-        parts=tuple(_entry(entry) for entry in told["parts"]),
-        written=int(told["written"]),
+        kind=fields["kind"],
+        about=about_from_json(fields["about"]),
+        parts=tuple(_entry(entry) for entry in fields["parts"]),
+        written=int(fields["written"]),
     )
 
 
-def _entry(told: dict[str, Any]) -> Entry:
+def _entry(fields: dict[str, Any]) -> Entry:
     """ValueError for a name that would lead out of the index."""
-    if not re.fullmatch(PART + r"\d+", told["name"]):
-        raise ValueError(told["name"])
-    return Entry(name=told["name"], images=int(told["images"]))
+    if not re.fullmatch(PART + r"\d+", fields["name"]):
+        raise ValueError(fields["name"])
+    return Entry(name=fields["name"], images=int(fields["images"]))

@@ -61,15 +61,15 @@ class FolderIndex:
         return self.snapshot.case(id)
 
     def add(self, table: EmbeddingTable, *, on_progress: Progress | None = None) -> int:
-        with change(self.folder, on_progress) as changed:
-            about, told = changed.account.about, table.about
-            about.check_model(told.model_sha256, told.preprocessing, f"the table {table.path}")
-            about = about.with_corpora(told.corpora)
-            replaced, old = table.study_ids(), changed.old()
+        with change(self.folder, on_progress) as step:
+            about, added = step.account.about, table.about
+            about.check_model(added.model_sha256, added.preprocessing, f"the table {table.path}")
+            about = about.with_corpora(added.corpora)
+            replaced, old = table.study_ids(), step.old()
             kept = [~part.of_studies(replaced) for part in old]
             first = _absorbed(kept, len(table))
             for part, rows in zip(old[:first], kept[:first], strict=True):
-                changed.keep(part, rows)
+                step.keep(part, rows)
             rest = list(zip(old[first:], kept[first:], strict=True))
             total = len(table) + sum(int(rows.sum()) for _, rows in rest)
 
@@ -81,19 +81,19 @@ class FolderIndex:
                 _add_table(writer, table, tell)
 
             if total:
-                changed.write(about.findings, fill)
-            changed.commit(about)
+                step.write(about.findings, fill)
+            step.commit(about)
         return len(table)
 
     def delete(self, study_ids: Sequence[str]) -> int:
         gone = 0
-        with change(self.folder) as changed:
-            for part in changed.old():
+        with change(self.folder) as step:
+            for part in step.old():
                 deleted = part.of_studies(set(study_ids))
                 gone += int(deleted.sum())
-                changed.keep(part, ~deleted)
+                step.keep(part, ~deleted)
             if gone:
-                changed.commit(changed.account.about)
+                step.commit(step.account.about)
         return gone
 
     def close(self) -> None:
@@ -119,10 +119,10 @@ class FolderIndex:
     def _stamped(self) -> Stamp:
         """Differs once the account was replaced."""
         try:
-            found = (self.folder / ACCOUNT).stat()
+            file = (self.folder / ACCOUNT).stat()
         except OSError:
             return (0, 0)  # reading the account says why in one line
-        return found.st_ino, found.st_mtime_ns
+        return file.st_ino, file.st_mtime_ns
 
     def _opened(self, account: Account) -> Snapshot:
         dim = account.about.dim
@@ -136,9 +136,9 @@ class FolderIndex:
 def folder_for(folder: Path, about: About, kind: Kind | None) -> FolderIndex:
     """As `index_for`."""
     if (folder / ACCOUNT).exists():
-        found = read_account(folder).kind
-        if kind not in (None, found):
-            raise CallError(f"the index {folder} is of kind {found}, not {kind}: name another --out")
+        known = read_account(folder).kind
+        if kind not in (None, known):
+            raise CallError(f"the index {folder} is of kind {known}, not {kind}: name another --out")
         return FolderIndex(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CallError(f"{folder} is there and no index: name another --out, or remove it first")
@@ -152,7 +152,7 @@ def _absorbed(kept: Sequence[np.ndarray], size: int) -> int:
     """From which part on they become one with `size` new rows."""
     first = len(kept)
     while first and kept[first - 1].sum() <= _ABSORBED * size:
-        first -= 1
+        first -= 1  # sizes add up, so that each row is copied some log(n) times in all
         size += int(kept[first].sum())
     return first
 

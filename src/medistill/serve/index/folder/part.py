@@ -40,6 +40,7 @@ class Part:
             raise damaged(folder.parent, f"{CASES} of {folder.name} has other columns")
         if images < 1 or self.cases.num_rows != images or size != 4 * images * dim:
             raise damaged(folder.parent, f"the files of {folder.name} are of another length")
+        # A plain view of the map: every slice of an np.memmap would be one again, at some cost.
         mapped = np.memmap(folder / VECTORS, "<f4", "r", shape=(images, dim))
         self.vectors: Float32[np.ndarray, "n d"] = np.asarray(mapped)
 
@@ -119,7 +120,7 @@ class PartWriter:
     def close(self) -> None:
         self._writer.close()
         for file in (self._cases, self._vectors):
-            file.flush()
+            file.flush()  # of Python's buffer; fsync knows only what the system has
             os.fsync(file.fileno())
             file.close()
         sync_folder(self.folder)

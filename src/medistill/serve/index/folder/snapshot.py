@@ -56,7 +56,7 @@ class Snapshot:
             hits = self._distinct(ranked, k, per_patient)
             if len(hits) == k or len(ranked) < count:
                 return [Hit(case=self.parts[p].case(row), score=score) for p, row, score in hits]
-            count *= _FETCHED
+            count *= _FETCHED  # a few patients with many images each have hidden the others
 
     def _allowed(self, filters: Filters) -> list[np.ndarray] | None:
         """Of each part, which rows may be found, as booleans; None for all."""
@@ -72,11 +72,12 @@ class Snapshot:
         self, query: np.ndarray, count: int, allowed: list[np.ndarray] | None
     ) -> list[tuple[int, int, float]]:
         """The best `count` images as part, row and cosine; fewer if there are no more."""
-        found: list[tuple[int, int, float]] = []
+        images: list[tuple[int, int, float]] = []
         for place, part in enumerate(self.parts):
             rows, scores = self._kind.nearest(part, query, count, allowed[place] if allowed else None)
-            found += [(place, row, score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)]
-        return sorted(found, key=lambda image: -image[2])[:count]
+            images += [(place, row, score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)]
+        # Sorting is stable: of equal cosines the image that was added first comes first.
+        return sorted(images, key=lambda image: -image[2])[:count]
 
     def _distinct(
         self, ranked: list[tuple[int, int, float]], k: int, per_patient: bool

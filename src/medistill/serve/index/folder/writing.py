@@ -46,7 +46,7 @@ class Change:
 
     def commit(self, about: About) -> None:
         """Make the collected parts those in force, and remove the others."""
-        sync_folder(self.folder)
+        sync_folder(self.folder)  # the names of the new parts, before an account that needs them
         account = replace(self.account, about=about, parts=tuple(self._entries), written=self._written)
         write_account(self.folder, account)
         remove_others(self.folder, account)
@@ -78,10 +78,10 @@ def change(folder: Path, on_progress: Progress | None = None) -> Generator[Chang
     with locked(folder, being_written(folder)):
         account = read_account(folder)
         remove_others(folder, account)  # what a kill left
-        changed = Change(folder, account, on_progress)
         try:
-            yield changed
+            yield Change(folder, account, on_progress)
         except BaseException:
+            # By the account on the disk: the failure may have come after it was replaced.
             remove_others(folder, read_account(folder))
             raise
 

@@ -36,20 +36,20 @@ _STATISTICS = "ANALYZE {image}"
 
 def add_table(cursor: Cursor, names: Names, table: EmbeddingTable, on_progress: Progress | None) -> None:
     """Take in a table; its studies replace those of the same ids."""
-    state, told = lock_state(cursor, names), table.about
-    state.about.check_model(told.model_sha256, told.preprocessing, f"the table {table.path}")
+    state, added = lock_state(cursor, names), table.about
+    state.about.check_model(added.model_sha256, added.preprocessing, f"the table {table.path}")
     images = state.images - _delete(cursor, names, sorted(table.study_ids())) + len(table)
     tell = counted(on_progress, "writing", len(table))
     with cursor.copy(names.fill(_COPY)) as copy:
         copy.set_types(list(_TYPES.values()))
         for batch in table.batches():
-            for row in _rows(batch, told.corpora[0].sha256, told.dim):
+            for row in _rows(batch, added.corpora[0].sha256, added.dim):
                 copy.write_row(row)
             tell(batch.num_rows)
-    write_state(cursor, names, state.about.with_corpora(told.corpora), images)
+    write_state(cursor, names, state.about.with_corpora(added.corpora), images)
     cursor.execute(names.fill(_STATISTICS))
     if images > LEAST:
-        make_graph(cursor, names, told.dim, on_progress)
+        make_graph(cursor, names, added.dim, on_progress)
 
 
 def delete_studies(cursor: Cursor, names: Names, study_ids: Sequence[str]) -> int:
@@ -71,8 +71,8 @@ def _is_storable(study: str) -> bool:
 
 def _rows(batch: pa.RecordBatch, corpus_sha256: str, dim: int) -> Iterator[tuple[Any, ...]]:
     vectors = vectors_of(batch["image_vector"], dim)
-    told: list[dict[str, Any]] = batch.drop_columns(["image_vector", "text_vector"]).to_pylist()
-    for cells, vector in zip(told, vectors, strict=True):
+    rows: list[dict[str, Any]] = batch.drop_columns(["image_vector", "text_vector"]).to_pylist()
+    for cells, vector in zip(rows, vectors, strict=True):
         cells["id"] = case_digest(corpus_sha256, cells["row"])
         cells["labels"] = {name: value for name, value in cells["labels"].items() if value is not None}
         cells["text"] = cells["text"] and cells["text"].replace("\0", "")  # which PostgreSQL does not store

@@ -82,12 +82,12 @@ def find(cursor: Cursor, schema: str) -> Names | None:
     names = Names(schema=schema, extension_schema=_extension(cursor) or _lacks_extension())
     try:
         cursor.execute(names.fill("SELECT format FROM {about}"))
-        (found,) = cursor.fetchone() or (None,)
+        (version,) = cursor.fetchone() or (None,)
     except errors.UndefinedColumn:
         raise _taken(schema) from None
-    if found != FORMAT:
+    if version != FORMAT:
         raise CallError(
-            f"the index in schema {schema} is of format {found}, expected {FORMAT}: index its tables again"
+            f"the index in schema {schema} is of format {version}, expected {FORMAT}: index its tables again"
         )
     return names
 
@@ -97,8 +97,8 @@ def make(cursor: Cursor, schema: str, about: About) -> Names:
     if about.dim > _MOST_DIM:
         raise CallError(f"found vectors of {about.dim} numbers, pgvector stores up to {_MOST_DIM:,}")
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_MAKING])
-    if found := find(cursor, schema):
-        return found
+    if known := find(cursor, schema):
+        return known
     names = Names(schema=schema, extension_schema=_extension(cursor) or _make_extension(cursor))
     _make_schema(cursor, schema)
     with _administrator(f"GRANT CREATE, USAGE ON SCHEMA {schema} TO this user"):
@@ -106,17 +106,17 @@ def make(cursor: Cursor, schema: str, about: About) -> Names:
             cursor.execute(names.fill(_TABLES, dim=sql.Literal(about.dim)))
         except errors.DuplicateTable:
             raise _taken(schema) from None
-    told = json.dumps(replace(about, corpora=()).as_json())
+    text = json.dumps(replace(about, corpora=()).as_json())
     inserted = "INSERT INTO {about} (format, told, images, state) VALUES (%s, %s, 0, gen_random_uuid())"
-    cursor.execute(names.fill(inserted), [FORMAT, told])
+    cursor.execute(names.fill(inserted), [FORMAT, text])
     return names
 
 
 def has_graph(cursor: Cursor, names: Names) -> bool:
-    found = (
+    query = (
         "SELECT FROM pg_indexes WHERE schemaname = %s AND tablename = 'image' AND indexname = 'image_graph'"
     )
-    return cursor.execute(found.encode(), [names.schema]).fetchone() is not None
+    return cursor.execute(query.encode(), [names.schema]).fetchone() is not None
 
 
 def make_graph(cursor: Cursor, names: Names, dim: int, on_progress: Progress | None) -> None:
@@ -132,8 +132,8 @@ def make_graph(cursor: Cursor, names: Names, dim: int, on_progress: Progress | N
 
 def _is_there(cursor: Cursor, schema: str) -> bool:
     """By the catalog, which everybody may read."""
-    found = "SELECT FROM pg_tables WHERE schemaname = %s AND tablename = 'about'"
-    return cursor.execute(found, [schema]).fetchone() is not None
+    query = "SELECT FROM pg_tables WHERE schemaname = %s AND tablename = 'about'"
+    return cursor.execute(query, [schema]).fetchone() is not None
 
 
 def _extension(cursor: Cursor) -> str | None:
@@ -149,9 +149,9 @@ def _extension(cursor: Cursor) -> str | None:
         "WHERE extname = %s",
         [EXTENSION],
     )
-    if (found := cursor.fetchone()) is None:
+    if (extension := cursor.fetchone()) is None:
         return None
-    version, schema, is_usable = found
+    version, schema, is_usable = extension
     if not is_usable:
         raise CallError(
             f"this user may not use pgvector; an administrator must run: GRANT USAGE ON SCHEMA {schema} TO "

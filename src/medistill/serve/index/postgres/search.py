@@ -70,6 +70,7 @@ class Search:
     def _by_graph(self, count: int) -> list[Ranked]:
         expansion = str(max(EXPANSION, count))
         set_locally(self.cursor, {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": expansion})
+        # pgvector orders by its own float sums: equal scores come in any order, so they are sorted again.
         ranked = self._run(_NEAR, self._vector, count, again=True)
         return sorted(ranked, key=lambda image: (-image.score, image.place))
 

@@ -40,9 +40,9 @@ class Address:
 def address_of(name: str) -> Address:
     """CallError, which does not quote it, for an address that libpq cannot read or that carries a secret."""
     base, _, query = name.partition("?")
-    asked = [part for part in query.split("&") if part]
-    schemas = [part.removeprefix(_OURS) for part in asked if part.startswith(_OURS)] or [SCHEMA]
-    rest = "&".join(part for part in asked if not part.startswith(_OURS))
+    options = [part for part in query.split("&") if part]
+    schemas = [part.removeprefix(_OURS) for part in options if part.startswith(_OURS)] or [SCHEMA]
+    rest = "&".join(part for part in options if not part.startswith(_OURS))
     if len(schemas) > 1 or not _NAME.fullmatch(schemas[0]) or schemas[0].startswith("pg_"):
         raise CallError(
             "the schema in the PostgreSQL address is no name to use: expected one of small letters, digits "
@@ -113,6 +113,8 @@ class Sessions:
 
     def _begun(self, settings: Mapping[str, str], level: IsolationLevel, read_only: bool) -> Connection:
         """A connection in a new transaction; one that the server has closed meanwhile is made again."""
+        # psycopg_pool hides why a server cannot be reached behind its own timeout, tries again in threads
+        # of its own, and logs the host: what follows tells the reason at once, in one line.
         while True:
             connection, fresh = self._taken()
             try:
@@ -126,7 +128,7 @@ class Sessions:
                     raise
 
     def _taken(self) -> tuple[Connection, bool]:
-        with suppress(IndexError):
+        with suppress(IndexError):  # list.pop is atomic, where a look at its length before would not be
             return self._idle.pop(), False
         try:
             return psycopg.connect(self._address.conninfo, prepare_threshold=None), True
