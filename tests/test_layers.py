@@ -23,7 +23,7 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
         "__main__",
     ),
     "medistill.data": (
-        "file_kind plain split study",
+        "plain split study",
         "report",
         "dicom phantom rule_labels studies",
         "image",

@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from medistill.data.dicom.file import is_dicom, known_kind
 from medistill.data.dicom.image import decode_dicom, dicom_images
-from medistill.data.file_kind import is_dicom, known_kind
 from medistill.data.plain import is_plain_jpeg, is_plain_png
 from medistill.errors import MedistillError
 

@@ -1,7 +1,12 @@
-"""A DICOM file opened with limits; what pydicom says of it is counted, not shown."""
+"""A DICOM file told from others and opened with limits, and its elements read with care.
+
+What pydicom says of it is counted, not shown.
+"""
 
 import io
 import logging
+import math
+import re
 import struct
 import warnings
 import zlib
@@ -9,7 +14,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from medistill.data.file_kind import LONG, is_dicom, known_kind
 from medistill.errors import MedistillError
 
 Dataset = Any
@@ -21,6 +25,41 @@ _START = 65_536  # the file meta information is about 200 bytes long
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0"  # transfer syntax: plain little endian
 _TALKATIVE = ("pydicom", "pylibjpeg", "openjpeg")
+_LONG = {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"}
+"""Value representations whose length takes four bytes, behind two that are empty (PS3.5 table 7.1-1)."""
+_SHORT = re.compile(rb"AE|AS|AT|CS|D[AST]|F[DL]|IS|LO|LT|PN|S[HLST]|TM|U[ILS]")
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+_OTHER_KINDS = (
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<?xml", "an XML file"),
+    (b"%pdf-", "a PDF"),
+    (b"pk\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"gif8", "a GIF image"),
+    (b"ii*\0", "a TIFF image"),
+    (b"mm\0*", "a TIFF image"),
+    (b"version https://git-lfs", "a git-lfs pointer, not the file it stands for"),
+)
+
+
+def is_dicom(start: bytes) -> bool:
+    """Whether bytes begin like a DICOM file: with the preamble, or without it by its first element."""
+    if start[128:132] == b"DICM":
+        return True
+    group, kind = start[:2], start[4:6]
+    if len(start) < 8 or group not in (b"\x02\0", b"\x08\0", b"\0\x08"):
+        return False
+    if kind in _LONG or _SHORT.fullmatch(kind):
+        return True
+    length = struct.unpack("<I", start[4:8])[0]
+    return group != b"\0\x08" and length < 1024 and length % 2 == 0
+
+
+def known_kind(start: bytes) -> str | None:
+    """A name for what is often saved under the name of an image; None for what is not known."""
+    begins = start[:64].lstrip(_BLANK).lower()
+    return next((name for mark, name in _OTHER_KINDS if begins.startswith(mark)), None)
 
 
 def require_pydicom() -> Any:
@@ -99,7 +138,7 @@ def _deflated_from(start: bytes) -> int | None:
     if start[128:132] != b"DICM":
         return None
     while start[place : place + 2] == b"\x02\0":
-        is_long = start[place + 4 : place + 6] in LONG
+        is_long = start[place + 4 : place + 6] in _LONG
         form, head = ("<I", 12) if is_long else ("<H", 8)
         field = start[place + head - struct.calcsize(form) : place + head]
         if len(field) < struct.calcsize(form):
@@ -122,3 +161,43 @@ def _inflated(packed: bytes, limit: int) -> tuple[bytes, bool]:
     if not cut and not stream.eof:
         raise MedistillError("truncated DICOM file: its deflated part has no end")
     return b"".join((bytes(128), b"DICM", _EXPLICIT, plain)), cut
+
+
+def value_of(dataset: Dataset, keyword: str) -> Any:
+    """The value of an element; None where it is absent, empty or cannot be understood."""
+    try:
+        return dataset.get(keyword)
+    except Exception:  # as for the file: a broken element raises anything
+        return None
+
+
+def text_of(dataset: Dataset, keyword: str) -> str:
+    """The value as text, several joined by a backslash, without padding."""
+    value = value_of(dataset, keyword)
+    if value is None:
+        return ""
+    many = value if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue" else [value]
+    return "\\".join(str(item).strip(" \0") for item in many)
+
+
+def number_of(dataset: Dataset, keyword: str) -> int:
+    """The value as a whole number, 0 where there is none."""
+    try:
+        return int(value_of(dataset, keyword) or 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def numbers_of(dataset: Dataset, keyword: str) -> list[float]:
+    """The values as numbers; none if one of them is not a finite number."""
+    try:
+        numbers = [float(part) for part in text_of(dataset, keyword).split("\\") if part]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
+
+
+def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence."""
+    value = value_of(dataset, keyword)
+    return list(value) if type(value).__name__ == "Sequence" else []

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from medistill.data.dicom.elements import items_of, number_of, text_of
-from medistill.data.dicom.file import Dataset, caught_warnings, header_of
+from medistill.data.dicom.file import Dataset, caught_warnings, header_of, items_of, number_of, text_of
 from medistill.data.study import age_with_unit
 
 _NO_IMAGE = (

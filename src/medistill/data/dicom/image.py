@@ -9,8 +9,17 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt16
 from PIL import Image
 
-from medistill.data.dicom.elements import number_of, numbers_of, text_of, value_of
-from medistill.data.dicom.file import Dataset, caught_warnings, header_of, require_pydicom, whole
+from medistill.data.dicom.file import (
+    Dataset,
+    caught_warnings,
+    header_of,
+    number_of,
+    numbers_of,
+    require_pydicom,
+    text_of,
+    value_of,
+    whole,
+)
 from medistill.data.dicom.header import is_for_processing, what_instead
 from medistill.data.dicom.lut import (
     FrameElements,

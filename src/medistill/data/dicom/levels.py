@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt16
 
-from medistill.data.dicom.elements import number_of, text_of
-from medistill.data.dicom.file import Dataset, caught_warnings
+from medistill.data.dicom.file import Dataset, caught_warnings, number_of, text_of
 from medistill.data.dicom.image import (
     BROKEN_PIXELS,
     MONOCHROME,

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from medistill.data.dicom.elements import items_of, numbers_of, text_of, value_of
-from medistill.data.dicom.file import Dataset
+from medistill.data.dicom.file import Dataset, items_of, numbers_of, text_of, value_of
 from medistill.errors import MedistillError
 
 PERCENTILES = (0.5, 99.5)

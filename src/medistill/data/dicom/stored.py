@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from medistill.data.dicom.elements import number_of
-from medistill.data.dicom.file import MISSING, Dataset, require_pydicom
+from medistill.data.dicom.file import MISSING, Dataset, number_of, require_pydicom
 from medistill.data.dicom.frame import check_frame, jpeg_precision
 from medistill.errors import MedistillError
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
+from medistill.data.dicom.file import is_dicom
 from medistill.data.dicom.levels import dicom_levels
-from medistill.data.file_kind import is_dicom
 from medistill.data.image import decode_deep, decode_image, letterbox, resized
 from medistill.errors import MedistillError
 from medistill.serve.app.door.limits import Limits
