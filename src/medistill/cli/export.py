@@ -38,22 +38,22 @@ def export(
     from medistill.serve.export.export import export as run
 
     with stages() as on_progress:
-        record = run(
+        told = run(
             model, to, out, int8=int8, data=data, split=split, prompts=prompts, on_progress=on_progress
         )
-    report_export(record, out, json)
+    report_export(told, out, json)
 
 
-def report_export(record: Mapping[str, Any], out: Path, as_json: bool) -> None:
+def report_export(told: Mapping[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
-        print_json(record)
-    checked = record["checked"]
+        print_json(told)
+    checked = told["checked"]
     if checked["by"]:
         say(f"largest difference {checked['largest_difference']:.1e} under {checked['by']}")
     else:
         say(f"not checked: {checked['reason']}")
-    if "int8" in record:
-        int8 = record["int8"]
+    if "int8" in told:
+        int8 = told["int8"]
         for name in ("auroc_macro", "i2t_r@10", "t2i_r@10"):
             figures = int8["figures"]["float"][name], int8["figures"]["int8"][name]
             say(f"{name:<12} float {figure(figures[0])}")

@@ -51,7 +51,7 @@ def label(
         findings=findings, prompts=prompts, shots=shots, classifier=classifier, calibrate=calibrate
     )
     with stages() as on_progress:
-        record = run(
+        told = run(
             model,
             out,
             wanted,
@@ -61,17 +61,17 @@ def label(
             workers=workers or cores(),
             on_progress=on_progress,
         )
-    report_labels(record, out, json)
+    report_labels(told, out, json)
 
 
-def report_labels(record: Mapping[str, Any], out: Path, as_json: bool) -> None:
+def report_labels(told: Mapping[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
-        print_json(record)
-    for finding, entry in record["findings"].items():
+        print_json(told)
+    for finding, entry in told["findings"].items():
         basis = "" if entry["calibrated"] else "uncalibrated"
         examples = "" if entry["positive"] is None else f"n = {entry['positive']} + {entry['negative']}"
-        counted = f"present in {entry['present']:,} of {record['labeled']:,}"
+        counted = f"present in {entry['present']:,} of {told['labeled']:,}"
         say(f"{finding:<24} {counted}  threshold {entry['threshold']:.3f}  {examples}  {basis}".rstrip())
-    if unreadable := record["unreadable"]["count"]:
+    if unreadable := told["unreadable"]["count"]:
         say(f"{unreadable:,} images cannot be read; the last column says why")
     say(f"labels: {out}")
