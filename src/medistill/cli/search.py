@@ -119,8 +119,8 @@ def search(
         sources=source,
         labels=label,
     )
-    request = Asked(text=text, image=image, weight=weight, k=k, filters=filters, per_patient=not all_studies)
-    hits = find(index, request, model=model)
+    asked = Asked(text=text, image=image, weight=weight, k=k, filters=filters, per_patient=not all_studies)
+    hits = find(index, asked, model=model)
     if json:
         print_json(as_json(hits))
     else:
