@@ -32,7 +32,7 @@ def card(
 
     facts = write_card(run, out, evaluations=evaluation, data=data)
     if json:
-        told = {"name": facts.name, "model_sha256": facts.sha256, "evaluations": len(facts.evaluations)}
-        print_json(told | {"corpus_known": facts.corpus is not None})
+        about = {"name": facts.name, "model_sha256": facts.sha256, "evaluations": len(facts.evaluations)}
+        print_json(about | {"corpus_known": facts.corpus is not None})
     figures = sum(len(entries) for evaluated in facts.evaluations for entries in evaluated.metrics.values())
     say(f"{figures} figures of {len(facts.evaluations)} evaluations; card: {out}")

@@ -148,6 +148,6 @@ def _first(name: str, arguments: list[str], command: Command, words: tuple[str, 
         print(f"{usage}Example: medistill {name} {words[0]} --help")  # noqa: T201
         sys.exit(0)
     if not arguments or arguments[0] not in words:
-        found = f"{arguments[0]!r} is none" if arguments else "none was given"
-        raise CallError(f"{name} takes a {what} first, {found}; {what}s: {listed}")
+        given = f"{arguments[0]!r} is none" if arguments else "none was given"
+        raise CallError(f"{name} takes a {what} first, {given}; {what}s: {listed}")
     return arguments[0]

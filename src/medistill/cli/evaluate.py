@@ -94,14 +94,14 @@ def report_figures(out: Path, as_json: bool) -> None:
 def report_comparison(models: Sequence[str], out: Path, as_json: bool) -> None:
     from medistill.evaluate.files import COMPARISON_PAGE, read_comparison
 
-    told = read_comparison(out)
+    comparison = read_comparison(out)
     if as_json:
-        print_json(told)
-    for label, model in zip(told["models"], models, strict=True):
+        print_json(comparison)
+    for label, model in zip(comparison["models"], models, strict=True):
         say(f"{label} {model}")
-    for task, name in told["headlines"]:
-        for label, entry in told["tasks"][task][name]["differences"].items():
-            say(f"{task:<10} {name:<26} {label} less {told['baseline']} {figure(entry, '+.3f')}")
-    count = told["differences"]
+    for task, name in comparison["headlines"]:
+        for label, entry in comparison["tasks"][task][name]["differences"].items():
+            say(f"{task:<10} {name:<26} {label} less {comparison['baseline']} {figure(entry, '+.3f')}")
+    count = comparison["differences"]
     say(f"{count['excluding_zero']} of {count['with_interval']} differences exclude zero, unadjusted")
     say(f"page: {out / COMPARISON_PAGE}")

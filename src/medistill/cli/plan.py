@@ -23,8 +23,8 @@ def plan(recipe: Any, *, memory: str = "", data: Path | None = None, json: bool 
 
     limit = parse_memory(memory) if memory else 0
     with progress_bar(f"measuring {recipe.name}", None, "measures") as on_progress:
-        made = make_plan(recipe, memory=limit, data=data, on_progress=on_progress)
+        fitting = make_plan(recipe, memory=limit, data=data, on_progress=on_progress)
     if json:
-        print_json(as_json(made))
-    for line in summary(made):
+        print_json(as_json(fitting))
+    for line in summary(fitting):
         say(line)

@@ -28,10 +28,10 @@ def embed(model: str, /, *, data: Path, out: Path, json: bool = False) -> None:
     from medistill.serve.index.embed import embed as run
 
     with stages() as on_progress:
-        told = run(model, data, out, on_progress=on_progress)
+        record = run(model, data, out, on_progress=on_progress)
     if json:
-        print_json(told)
-    say(f"{told['images']:,} images, vectors of {told['dim']} numbers: {out}")
+        print_json(record)
+    say(f"{record['images']:,} images, vectors of {record['dim']} numbers: {out}")
 
 
 def index(
@@ -59,11 +59,11 @@ def index(
     from medistill.serve.index.index import fill
 
     with stages() as on_progress:
-        told = fill(out, table, kind=kind, delete=delete, on_progress=on_progress)
+        record = fill(out, table, kind=kind, delete=delete, on_progress=on_progress)
     if json:
-        print_json(told)
-    changes = [f"{told[name]:,} {name}" for name in ("added", "replaced", "deleted") if told[name]]
-    say(f"{', '.join(changes) or 'nothing changed'}; {told['images']:,} images in the index: {out}")
+        print_json(record)
+    changes = [f"{record[name]:,} {name}" for name in ("added", "replaced", "deleted") if record[name]]
+    say(f"{', '.join(changes) or 'nothing changed'}; {record['images']:,} images in the index: {out}")
 
 
 def search(

@@ -115,6 +115,7 @@ def _adjust(differences: Sequence[Entry]) -> None:
     tested = sorted((entry for entry in differences if entry.get("p") is not None), key=_p)
     reached = 0.0
     for place, entry in enumerate(tested):
+        # A larger p cannot come out smaller than one before it, whatever its factor.
         reached = max(reached, min(1.0, (len(tested) - place) * _p(entry)))
         entry["p_holm"] = reached
 

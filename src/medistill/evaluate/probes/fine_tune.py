@@ -166,16 +166,16 @@ class FineTune(ClassifierMixin, BaseEstimator):
 
     def _optimizer(self, classifier: "_Classifier") -> torch.optim.AdamW:
         rates = ((classifier.tower, self.lr * self.encoder_share), (classifier.head, self.lr))
-        made = [make_optimizer(part, lr=lr, weight_decay=self.weight_decay) for part, lr in rates]
-        return torch.optim.AdamW([group for one in made for group in one.param_groups])
+        optimizers = [make_optimizer(part, lr=lr, weight_decay=self.weight_decay) for part, lr in rates]
+        return torch.optim.AdamW([group for one in optimizers for group in one.param_groups])
 
     def _nats(self, logits: Float[Tensor, "b o"], targets: Float[Tensor, "b o"]) -> Float[Tensor, " t"]:
         """The loss of each label."""
         if self.single_:
             return F.cross_entropy(logits, targets, reduction="none")
-        told = targets.isfinite()
+        known = targets.isfinite()
         # A batch without a label has a mean of 0, not of nothing.
-        nats = F.binary_cross_entropy_with_logits(logits[told], targets[told], reduction="none")
+        nats = F.binary_cross_entropy_with_logits(logits[known], targets[known], reduction="none")
         return nats if len(nats) else logits.flatten()[:1] * 0
 
     @torch.no_grad()

@@ -119,6 +119,7 @@ def _nats(
 
 def _basis(scaled: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "m d"]:
     """Directions the examples span, at right angles to each other: the solution lies among them."""
+    # The penalty leaves no weight outside their span, so n examples are a problem of n numbers, not d.
     if len(scaled) > scaled.shape[1]:
         return np.linalg.eigh(scaled.T @ scaled)[1].T
     return np.linalg.svd(scaled, full_matrices=False)[2]
@@ -186,6 +187,7 @@ def logistic_weights_of_many(
     rows = np.concatenate([x, np.ones((len(x), 1))], axis=1)
     share = float(np.clip(present.mean(), 0.01, 0.99))
     ridge = _ridge(np.array([c]), rows.shape[1])[0]
+    # L-BFGS starts from a curvature of one size in all directions: make it so.
     unit = 1 / np.sqrt(share * (1 - share) * (rows**2).sum(axis=0) + ridge)
     rows, ridge = rows * unit, ridge * unit**2
     y, weight = present.T.astype(np.float64), kept.T
@@ -201,8 +203,8 @@ def logistic_weights_of_many(
         return float(nats), slope.ravel()
 
     options = {"maxiter": 1000, "ftol": tolerance, "gtol": 1e-7}
-    found = minimize(loss, (start / unit).ravel(), jac=True, method="L-BFGS-B", options=options)
-    return found.x.reshape(start.shape) * unit
+    best = minimize(loss, (start / unit).ravel(), jac=True, method="L-BFGS-B", options=options)
+    return best.x.reshape(start.shape) * unit
 
 
 def _ridge(cs: Float[np.ndarray, " b"], width: int) -> Float[np.ndarray, "b m1"]:

@@ -93,6 +93,7 @@ def blend(
     w = own.T @ images
     trust = ((own * along).sum(axis=1) / own.sum(axis=0)).mean(axis=1)
     alpha = np.repeat(_TRUST * trust[:, None], own.shape[1], axis=1)
+    # For w 2 / L, by the bound L of the curvature above: the longest step that never climbs.
     largest = np.linalg.norm(images, ord=2, axis=(1, 2)) ** 2
     step = (4 * n / np.maximum(largest, _LEAST))[:, None, None]
     alpha_step = n / (4 * np.maximum((along**2).sum(axis=1).max(axis=1), _LEAST))[:, None]

@@ -43,14 +43,14 @@ def _of_python(path: Path, text: str) -> Prompts:
         tree = ast.parse(text)
     except SyntaxError as error:
         raise CallError(f"cannot read prompts from {path}: not Python, line {error.lineno}") from None
-    found: dict[str, dict[str, list[str]]] = {}
+    prompts: dict[str, dict[str, list[str]]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
             for finding, texts in _classes(_literal(node.value)).items():
-                found.setdefault(finding.lower(), {"positive": texts, "negative": []})
-    if not found:
+                prompts.setdefault(finding.lower(), {"positive": texts, "negative": []})
+    if not prompts:
         raise CallError(f"no dictionary of prompts in {path}: expected class -> list of prompts, or of words")
-    return found
+    return prompts
 
 
 def _literal(node: ast.expr) -> Any:

@@ -25,7 +25,7 @@ def auroc(
     """
     levels, at_level = _positives(scores, present)
     negatives = np.flatnonzero(~present)
-    # A negative on a level counts half as below it.
+    # A negative on a level counts half as below it: half of it from the left, half from the right.
     places = (np.searchsorted(levels, scores[negatives], side) for side in _SIDES)
     halves = [_grouped(place, negatives, 0.5, len(levels) + 1, len(scores)) for place in places]
     below = halves[0] + halves[1]

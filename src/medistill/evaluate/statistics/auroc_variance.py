@@ -62,6 +62,7 @@ def auroc_difference(
     if present.all() or not present.any():
         return undefined(why_undefined(present.astype(np.float64)), patient_ids) | {"p": None}
     clusters = clusters_of(present, patient_ids)
+    # Subtracted patient by patient, so that the covariance of the models is in the variance of the rest.
     area = area_of(one, present, clusters) - area_of(other, present, clusters)
     spread = variance(area, clusters)
     entry: Entry = {"value": area.value, **counted(patient_ids), "method": clusters.method}
@@ -114,6 +115,7 @@ def variance(area: Area, clusters: Clusters) -> float | None:
         (clusters.negative, area.negative @ area.negative),
         (clusters.all, 2 * (area.positive @ area.negative)),
     )
+    # count / (count - 1) as in any variance of a sample: the area itself was estimated from these patients.
     return float(sum(count / (count - 1) * term for count, term in terms))
 
 

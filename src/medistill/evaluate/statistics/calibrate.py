@@ -30,8 +30,8 @@ class Calibration:
 
 def uncalibrated(scale: float | None, findings: int) -> Calibration:
     """The model's own scale, no bias, threshold 0.5: all there is without labeled validation studies."""
-    told = "scale 1, for the model states none" if scale is None else "the model's own scale"
-    origin, scale = f"not fitted (no labeled validation split): {told}, threshold 0.5", scale or 1.0
+    scaled = "scale 1, for the model states none" if scale is None else "the model's own scale"
+    origin, scale = f"not fitted (no labeled validation split): {scaled}, threshold 0.5", scale or 1.0
     return Calibration(slope=scale, bias=np.zeros(findings), threshold=np.full(findings, 0.5), origin=origin)
 
 
@@ -52,6 +52,7 @@ def fit_calibration(scores: Float[np.ndarray, "n f"], labels: Float[np.ndarray, 
         return nats + _RIDGE / 2 * (theta @ theta), slope + _RIDGE * theta
 
     start = np.zeros(1 + z.shape[1])
+    # A slope below 0 would turn the order of the scores around, and with it the AUROC.
     bounds = [(0.0, None)] + [(None, None)] * z.shape[1]
     theta = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     slope, bias = float(theta[0] / spread), theta[1:]

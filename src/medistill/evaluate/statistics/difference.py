@@ -34,9 +34,9 @@ def paired_difference(one: Entry, other: Entry) -> Entry:
         return _without_resamples(one, other)
     if reason := why_unpaired(one, other):
         raise CallError(reason)
-    found = _less(one, other, one.spread - other.spread, one.patient_ids)
-    found.update(_counts(one) | _tested(one, other))
-    return found
+    difference = _less(one, other, one.spread - other.spread, one.patient_ids)
+    difference.update(_counts(one) | _tested(one, other))
+    return difference
 
 
 def why_unpaired(one: Figure, other: Figure) -> str | None:
@@ -64,10 +64,10 @@ def _tested(one: Figure, other: Figure) -> Entry:
         one.ranked.present, other.ranked.present
     ):
         raise CallError("the cases of two AUROCs are in another order; sort them alike")
-    found = auroc_difference(one.ranked.scores, other.ranked.scores, one.ranked.present, one.patient_ids)
-    if found["p"] is None:
-        return {"p": None, "p_reason": found["reason"]}
-    return {"p": found["p"], "p_method": found["method"]}
+    tested = auroc_difference(one.ranked.scores, other.ranked.scores, one.ranked.present, one.patient_ids)
+    if tested["p"] is None:
+        return {"p": None, "p_reason": tested["reason"]}
+    return {"p": tested["p"], "p_method": tested["method"]}
 
 
 def group_difference(one: Entry, other: Entry) -> Entry:
@@ -96,10 +96,10 @@ def group_difference(one: Entry, other: Entry) -> Entry:
 
 def _less(one: Figure, other: Figure, spread: Float[np.ndarray, " r"], patient_ids: Sequence[str]) -> Entry:
     value = float(one["value"] or 0) - float(other["value"] or 0)
-    found = figure(np.concatenate([[value], spread]), patient_ids)
-    if isinstance(found, Figure) and one.resampling == other.resampling:
-        found.resampling = one.resampling
-    return found
+    difference = figure(np.concatenate([[value], spread]), patient_ids)
+    if isinstance(difference, Figure) and one.resampling == other.resampling:
+        difference.resampling = one.resampling
+    return difference
 
 
 def _known(entry: Figure) -> Resampling:

@@ -107,6 +107,7 @@ def log_odds(value: float, spread: Float[np.ndarray, " r"]) -> tuple[float, floa
     inside = spread[(spread > 0) & (spread < 1)]
     if not 0 < value < 1 or not len(inside):
         return percentile_interval(spread)
+    # Log odds of 0 and 1 are infinite: one such resample would take the whole interval with it.
     odds = logit(np.clip(spread[np.isfinite(spread)], inside.min(), inside.max()))
     low, high = expit(logit(value) + Z_95 * odds.std() * np.array([-1, 1]))
     return float(low), float(high)
@@ -138,12 +139,12 @@ def figure(
     """
     if not np.isfinite(values[0]):
         return undefined(reason, patient_ids)
-    found = Figure(value=float(values[0]), low=None, high=None, **counted(patient_ids), **counts)
+    entry = Figure(value=float(values[0]), low=None, high=None, **counted(patient_ids), **counts)
     if interval is not percentiles:
-        found["interval"] = interval.__name__
-    found.patient_ids, found.interval, found.ranked = patient_ids, interval, ranked
-    found.spread_over(values[1:])
-    return found
+        entry["interval"] = interval.__name__
+    entry.patient_ids, entry.interval, entry.ranked = patient_ids, interval, ranked
+    entry.spread_over(values[1:])
+    return entry
 
 
 def share_figure(
@@ -194,6 +195,7 @@ def median_over(
     order = np.argsort(values, kind="stable")
     ranked, reached = values[order], weights[order].cumsum(axis=0, dtype=np.float64)
     half = reached[-1] / 2
+    # Where half the weight is reached exactly, the median lies midway between two values, as numpy's does.
     lower, upper = (reached >= half).argmax(axis=0), (reached > half).argmax(axis=0)
     return np.where(half > 0, (ranked[lower] + ranked[upper]) / 2, np.nan)
 

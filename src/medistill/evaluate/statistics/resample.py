@@ -37,6 +37,7 @@ def resampled(
 
     at_once   resamples a call; by default as many as 128 MB of weights hold, so 1,000 for 33,000 cases
     """
+    # Patients are drawn, not images: those of one patient are alike, and drawn apart would narrow intervals.
     patients, patient = np.unique(np.asarray(patient_ids, dtype=str), return_inverse=True)
     at_once = at_once or max(_FEWEST, MOST_WEIGHTS // max(1, len(patient)))
     parts = [
@@ -50,7 +51,7 @@ def resampled(
 def over_draws(areas: Float[np.ndarray, "r s"], *, seed: int) -> Float[np.ndarray, " s"]:
     """Mean over the r draws, which are themselves resampled in every column but the first."""
     counts = resample_counts(len(areas), areas.shape[1] - 1, seed=[seed, len(areas)]).astype(np.float64)
-    counts = np.where(np.isfinite(areas), counts, 0.0)
+    counts = np.where(np.isfinite(areas), counts, 0.0)  # a draw that a resample leaves undefined has no say
     return divided((counts * np.nan_to_num(areas)).sum(axis=0), counts.sum(axis=0))
 
 

@@ -49,6 +49,7 @@ def chance_recall(positives: Int[np.ndarray, " q"], n: int, k: int) -> Float[np.
     if k >= n:
         return np.ones_like(p)
     room = np.maximum(n - p - k, 0)
+    # In logarithms: the binomials of a gallery of thousands are beyond a float.
     missed = gammaln(n - p + 1) - gammaln(room + 1) - gammaln(n + 1) + gammaln(n - k + 1)
     return np.where(n - p >= k, 1 - np.exp(missed), 1.0)
 

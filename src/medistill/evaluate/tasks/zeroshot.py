@@ -113,7 +113,7 @@ def _decisions(cases: Scored, weights: Float32[np.ndarray, "n s"]) -> dict[str, 
     hit, alarm, positive, negative = (
         cells.T.astype(np.float64) @ count for cells in (called & present, called & absent, present, absent)
     )
-    both = (positive > 0) & (negative > 0)
+    both = (positive > 0) & (negative > 0)  # a resample may lose a class of a finding
     accuracy = divided(hit + negative - alarm, np.where(both, positive + negative, 0))
     f1 = divided(2 * hit, np.where(both, hit + alarm + positive, 0))
     return {"accuracy": mean_defined(accuracy), "f1_macro": mean_defined(f1)}
