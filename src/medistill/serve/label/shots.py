@@ -88,7 +88,7 @@ def _label(row: Row, finding: str, path: Path) -> float:
             f"row {row.number} of {path.name}, column `{finding}`: {error}; name the columns "
             "of findings with --findings if this is none"
         ) from None
-    return np.nan if state is None or state == -1 else state
+    return np.nan if state is None or state == -1 else float(state)
 
 
 def _check_names(shots: Shots) -> None:
