@@ -42,15 +42,6 @@ MARKS: Mapping[str, tuple[str, str]] = {
 ACROSS = ("patients", "studies", "identical_images", "near_identical_images", "alike_images", "shared_texts")
 """The checks that compare splits, and say nothing of a corpus with one."""
 
-MARKS = {
-    "error": ("✗ error", "bold red"),
-    "warning": ("! warning", "yellow"),
-    "note": ("· note", ""),
-    "clear": ("✓ clear", "green"),
-    "one split": ("- one split", "dim"),
-}
-"""How the state of a check is shown: a sign and a word, and its style in a terminal."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:

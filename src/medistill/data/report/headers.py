@@ -1,42 +1,18 @@
 """The headers that reports are divided by, and where a line has one."""
 
 import re
-from typing import NamedTuple
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import yaml
 
 from medistill.data.report.cleaning import without_marks
 from medistill.data.report.sentences import word_set
 
 FINDINGS, IMPRESSION, INDICATION, COMPARISON = "findings", "impression", "indication", "comparison"
 VIEWS, OTHER, WET, ADDENDUM, BANNER = "views", "other", "wet", "addendum", "banner"
-_NAMES = {
-    FINDINGS: "findings|finding|report|description|observations|radiographic findings|chest findings|"
-    "findings and impression|findings/impression|findings & impression|body of report|report text",
-    IMPRESSION: "impression|impressions|conclusion|conclusions|opinion|summary|final impression|"
-    "overall impression|impression and recommendation|impression and recommendations|"
-    "impression/recommendation|impression/recommendations|assessment|interpretation|final diagnosis",
-    INDICATION: "indication|indications|history|clinical history|clinical indication|clinical indications|"
-    "clinical information|clinical data|clinical details|clinical statement|clinical question|"
-    "patient history|brief history|history/indication|indication/history|indication and history|"
-    "history and indication|reason|reason for exam|reason for examination|reason for study|reason for test|"
-    "reason for the exam|reason for this exam|reason for this examination|medical history",
-    COMPARISON: "comparison|comparisons|comparison study|comparison studies|comparison exam|"
-    "comparison exams|comparison film|comparison films|comparison date|prior studies|prior study|"
-    "prior exams|previous studies|previous study|priors",
-    OTHER: "technique|techniques|examination|examinations|exam|exams|exam type|type of exam|"
-    "type of examination|procedure|procedures|study|study type|modality|protocol|views|contrast|"
-    "notification|notifications|recommendation|recommendations|communication|attestation|"
-    "dictated by|electronically signed by|electronically signed|signed by|signed|transcribed by|"
-    "reported by|approved by|reviewed by|radiologist|attending radiologist|resident|dictated|"
-    "referring physician|ordering physician|referring doctor|date of exam|date of examination|"
-    "date of study|exam date|study date|date|accession|accession number|patient name|name|patient id|"
-    "mrn|dob|date of birth|medical condition|underlying medical condition|contraindications|title|"
-    "admitting diagnosis|critical result|critical results|dose|radiation dose|limitations",
-    WET: "wet read|preliminary report|preliminary read|preliminary interpretation|preliminary findings",
-    ADDENDUM: "addendum|addenda|addendum report|amendment|corrected report",
-    BANNER: "final report|radiology report|final|report status|end of report|end of addendum|"
-    "end of impression",
-}
-_SECTION_OF = {" ".join(name.split()): kind for kind, names in _NAMES.items() for name in names.split("|")}
+_WORDS: Any = yaml.safe_load(files(__package__ or "").joinpath("headers.yaml").read_text("utf-8"))
+_SECTION_OF: dict[str, str] = {name: kind for kind, names in _WORDS["names"].items() for name in names}
 _LONGEST_FIRST = sorted(_SECTION_OF, key=len, reverse=True)
 _NAME = "|".join(re.escape(name).replace(r"\ ", r"[ \t]{1,3}") for name in _LONGEST_FIRST)
 _NUMBERED = r"(?:\(s\)|[ \t]{0,2}\#?\d(?=[ \t]{0,8}[:\uff1a]))?"
@@ -48,23 +24,8 @@ _INSIDE = re.compile(rf"(?<![\w/&'-])(?P<name>{_NAME}){_NUMBERED}{_COLON}", re.I
 _AFTER_NAME = re.compile(_COLON)
 _DECORATION = re.compile(r"[\s*#=\])}>_-]*")
 _DASH = re.compile(r"[ \t]{1,8}[-\u2013\u2014]{1,3}[ \t]{1,8}(?=\S)")
-_GOES_ON = word_set(
-    "is are was were be been of with consistent compatible suggest suggests suggesting suggestive may "
-    "might could "
-    "can likely in as on at and or to for from by that which above below described discussed communicated "
-    "has have "
-    "had reported represent represents again also not do does remain remains were concerning worrisome "
-    "called made "
-    "dictated given obtained performed available shows show demonstrates demonstrate reveals reveal"
-)
-"""Second words of a sentence that begins with the name of a section: `FINDINGS ARE ...`."""
-_VIEW_WORDS = word_set(
-    "chest pa ap lateral lat frontal view views radiograph radiographs radiography film films xray x-ray "
-    "x-rays ray rays "
-    "x of the and single one two three 1 2 3 1v 2v portable upright supine semi-upright semi-erect "
-    "semierect erect "
-    "semiupright bedside only cxr line placement post pre"
-)
+_GOES_ON = word_set(_WORDS["goes_on"])
+_VIEW_WORDS = word_set(_WORDS["views"])
 
 
 class Header(NamedTuple):
