@@ -3,6 +3,8 @@
 Patterns are matched as those of the lexicon: small letters, no hyphens, every repetition bounded.
 """
 
+from importlib.resources import files
+
 ANATOMY = (
     r"chest|lungs?|heart|cardiac|cardio\w+|mediastin\w+|pleural|costophrenic|ribs?|bon(?:e|es|y)|osseous|"
     r"skelet\w+|"
@@ -77,32 +79,6 @@ STOPS_AFTER_COMMA = (
     r"(?:mild|small|moderate|large)\b(?![^;:]{0,80}\bor\b)"
 )
 """Where the scope of a denial or a doubt ends."""
-ENGLISH = (
-    "the is are or large were be been of not at to from with without and there this that these it its by for "
-    "have "
-    "within seen noted identified clear intact unremarkable unchanged mild mildly small moderate left "
-    "right bilateral bilaterally lower upper middle lung lungs heart size chest effusion effusions "
-    "disease process finding findings silhouette silhouettes limits pulmonary bones bone bony osseous "
-    "spine thoracic view views change changes cardiopulmonary abnormality abnormalities opacity opacities "
-    "airspace vasculature vascularity cardiomegaly degenerative since prior previous comparison compared "
-    "radiograph radiographs soft tissue tissues ribs rib which may might could would should dated "
-    "technique submitted obtained performed exam study upright line lines removal both volumes infiltrate "
-    "infiltrates again definite appear appears appearing appearance grossly cardiomediastinal calcified "
-    "low scarring nodule nodules space spaces otherwise visible visualized enlarged enlargement enlarging "
-    "expanded hyperexpanded costophrenic masses well suggest suggests suggesting suggestive density "
-    "densities lymph fractures bibasilar bibasal basilar midlung clips surgical further suspicious "
-    "streaky patchy overlying cm mm crowding versus subsegmental midline but hernia hyperinflated "
-    "blunting displaced show shows over than old age some thickening secondary if borderline due slightly "
-    "also throughout similar greater vague recommended recommend under widening loss associated consists "
-    "history underlying known however any shoulder wall represents represent representing improved near "
-    "overlies overlie failure overt remain remains along measuring below above given breast scar top head "
-    "injury healed after before between during early few first most more less likely likelihood probable "
-    "probably possible possibly worsened worsening increase increased decrease decreased resolved stomach "
-    "neck device devices leads pacemaker carina endotracheal enteric catheter placed tracheostomy "
-    "hemidiaphragm tortuous calcifications atherosclerotic granulomas cardiophrenic collapse wires "
-    "sternal new none nothing cannot excluded unlikely consistent compatible concerning concern followup "
-    "hazy haziness shadow shadows sharp angles angle edge field fields breath sided aspect end ends "
-    "course courses projects projecting terminates had shallow inspiration poor quite very"
-)
+ENGLISH = files(__package__ or "").joinpath("english.txt").read_text("utf-8")
 """Words by which a text is known to be in English; those that other languages spell alike are not "
     "among them."""
