@@ -172,8 +172,8 @@ def _not_an_image(data: bytes) -> str:
 def _check_size(file: PngImageFile | JpegImageFile, name: str, max_pixels: int) -> None:
     width, height = file.size
     if width * height > max_pixels:
-        found = f"{name} image too large: {width:,} x {height:,} = {width * height:,} pixels"
-        raise MedistillError(f"{found}, the limit is {max_pixels:,} (--max-pixels raises it)")
+        size = f"{name} image too large: {width:,} x {height:,} = {width * height:,} pixels"
+        raise MedistillError(f"{size}, the limit is {max_pixels:,} (--max-pixels raises it)")
     if getattr(file, "is_animated", False):
         raise MedistillError(f"animated {name} image: one file must hold one image")
 

@@ -80,10 +80,10 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _inflates_to(size: int, packed: bytes) -> bool:
     stream = zlib.decompressobj()
     try:
-        found = len(stream.decompress(packed, size + 1))
+        length = len(stream.decompress(packed, size + 1))
     except zlib.error:
         return False
-    return found == size and stream.eof and not stream.unused_data
+    return length == size and stream.eof and not stream.unused_data
 
 
 def _may_stay(marker: int, body: bytes) -> bool:

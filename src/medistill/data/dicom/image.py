@@ -96,7 +96,7 @@ class OpenedFrames(NamedTuple):
 
     dataset: Dataset
     numbers: list[int]
-    """The frames asked for, from 0."""
+    """Of the frames to take, from 0."""
     warnings: int
 
 
@@ -120,7 +120,7 @@ def opened_frames(
 def _check(
     header: Dataset, pixels_follow: bool, frames: Frames, max_pixels: int, for_processing: bool
 ) -> list[int]:
-    """Numbers of the frames asked for, from 0, of a file that may be decoded."""
+    """Numbers of the frames to take, from 0, of a file that may be decoded."""
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         value_of(header, keyword)  # to be warned of a file whose pixels are fine and whose names are not
     if kind := what_instead(header):
@@ -136,8 +136,8 @@ def _check(
     pixels = rows * columns * len(numbers)
     if pixels > max_pixels:
         count = f" x {len(numbers):,} frames" if len(numbers) > 1 else ""
-        found = f"DICOM image too large: {columns:,} x {rows:,}{count} = {pixels:,} pixels"
-        raise MedistillError(f"{found}, the limit is {max_pixels:,} (--max-pixels raises it)")
+        what = f"DICOM image too large: {columns:,} x {rows:,}{count} = {pixels:,} pixels"
+        raise MedistillError(f"{what}, the limit is {max_pixels:,} (--max-pixels raises it)")
     return numbers
 
 
@@ -254,8 +254,8 @@ def squared(
     height, width = grey.shape
     width, height = (width, round(height * aspect)) if aspect > 1 else (round(width / aspect), height)
     if width * height > max_pixels:
-        found = f"DICOM image too large with square pixels: {width:,} x {height:,}"
-        raise MedistillError(f"{found}, the limit is {max_pixels:,} (--max-pixels raises it)")
+        what = f"DICOM image too large with square pixels: {width:,} x {height:,}"
+        raise MedistillError(f"{what}, the limit is {max_pixels:,} (--max-pixels raises it)")
     film = Image.fromarray(grey.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(film) + 0.5, 0, 65535).astype(np.uint16)
 

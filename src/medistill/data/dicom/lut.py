@@ -60,7 +60,7 @@ def modality_curve(elements: FrameElements, *, lowest: int) -> tuple[Curve, bool
     """Stored values, none below `lowest`, -> values with a meaning; and whether that was by a table."""
     macro = "PixelValueTransformationSequence"
     image = elements.scope(macro, "ModalityLUTSequence")
-    luts = [found for item in items_of(image, "ModalityLUTSequence")[:1] if (found := _lut(item, lowest < 0))]
+    luts = [lut for item in items_of(image, "ModalityLUTSequence")[:1] if (lut := _lut(item, lowest < 0))]
     if luts:
         return luts[0], True
     scope = elements.scope(macro, "RescaleSlope")

@@ -37,7 +37,7 @@ def _lines(text: str) -> list[str]:
 
 def _items(lines: list[str]) -> list[tuple[str, bool]]:
     """Lines without bullets, and whether each begins an item of a list or a paragraph."""
-    found, last, fresh = list[tuple[str, bool]](), 0, True
+    items, last, fresh = list[tuple[str, bool]](), 0, True
     for line in lines:
         item, number = False, _NUMBER.match(line)
         bullet = None if number else _BULLET.match(line)
@@ -46,9 +46,9 @@ def _items(lines: list[str]) -> list[tuple[str, bool]]:
         elif bullet:
             line, item = line[bullet.end() :], True
         if line:
-            found.append((line, item or (fresh and not line[0].islower())))
+            items.append((line, item or (fresh and not line[0].islower())))
         fresh = not line
-    return found
+    return items
 
 
 def _joined(lines: list[tuple[str, bool]]) -> str:

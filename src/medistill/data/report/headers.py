@@ -43,11 +43,11 @@ def headers(line: str, *, fresh: bool) -> list[Header]:
     """
     first = _first(line, fresh)
     place = first.end if first else 0
-    found = [first] if first else []
+    headers = [first] if first else []
     for match in _INSIDE.finditer(line, place):
         if _stands_out(line, place, match):
-            found.append(Header(_kind(match["name"]), match.start(), match.end()))
-    return found
+            headers.append(Header(_kind(match["name"]), match.start(), match.end()))
+    return headers
 
 
 def _first(line: str, fresh: bool) -> Header | None:

@@ -120,40 +120,40 @@ def _parts(lines: list[str]) -> Iterator[_Part]:
 
 def _joined(parts: list[_Part], kind: str) -> str:
     """All text of a kind; a repetition of what was said before is left out."""
-    found = dict[str, str]()
+    texts = dict[str, str]()
     for part in parts:
         text = clean("\n".join(part.lines)) if part.kind == kind else ""
         if key := normalized_text(text):
-            found.setdefault(key, text)
-    return clean("\n\n".join(found.values()))
+            texts.setdefault(key, text)
+    return clean("\n\n".join(texts.values()))
 
 
 def _with_body(parts: list[_Part]) -> list[_Part]:
     """The parts with what is described under no header as parts of their own: see `read_sections`."""
     if all(part.kind in (_PREAMBLE, BANNER) for part in parts):
         return [_Part(_BODY, part.lines, False) for part in parts]
-    found = list[_Part]()
+    divided = list[_Part]()
     for part in parts:
         first = {_PREAMBLE: 0, BANNER: 0}.get(part.kind, 1 if part.kind in _BEFORE_BODY else None)
         if first is None or part.in_addendum:
-            found.append(part)
+            divided.append(part)
             continue
         paragraphs = _paragraphs(part.lines)
         body = [_is_prose(text) and number >= first for number, text in enumerate(paragraphs)]
         for kind, mine in ((part.kind, False), (_BODY, True)):
             text = [text for text, is_body in zip(paragraphs, body, strict=True) if is_body == mine]
-            found.append(_Part(kind, ["\n\n".join(text)], False))
-    return found
+            divided.append(_Part(kind, ["\n\n".join(text)], False))
+    return divided
 
 
 def _paragraphs(lines: list[str]) -> list[str]:
-    found: list[list[str]] = [[]]
+    paragraphs: list[list[str]] = [[]]
     for line in lines:
         if line.strip():
-            found[-1].append(line)
-        elif found[-1]:
-            found.append([])
-    return ["\n".join(paragraph) for paragraph in found if paragraph]
+            paragraphs[-1].append(line)
+        elif paragraphs[-1]:
+            paragraphs.append([])
+    return ["\n".join(paragraph) for paragraph in paragraphs if paragraph]
 
 
 def _is_prose(text: str) -> bool:

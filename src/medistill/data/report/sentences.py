@@ -33,21 +33,21 @@ def sentences(text: str) -> list[str]:
     A period ends none in `1.5 cm`, after an abbreviation (`Dr.`, `i.e.`), a single letter (`T. spine`), a
     list number, nor after a unit before a small letter (`a 5 mm. nodule`). An empty line always ends one.
     """
-    found: list[str] = []
+    parts: list[str] = []
     for paragraph in _BREAK.split(text):
-        found += _in_paragraph(" ".join(paragraph.split()))
-    return found
+        parts += _in_paragraph(" ".join(paragraph.split()))
+    return parts
 
 
 def _in_paragraph(text: str) -> list[str]:
-    found, start = list[str](), 0
+    parts, start = list[str](), 0
     shouted = text.isupper()
     for end in _END.finditer(text):
         if _is_end(text, start, end, shouted):
-            found.append(text[start : end.end()].strip())
+            parts.append(text[start : end.end()].strip())
             start = end.end()
     rest = text[start:].strip()
-    return [*found, rest] if rest else found
+    return [*parts, rest] if rest else parts
 
 
 def _is_end(text: str, start: int, mark: re.Match[str], shouted: bool) -> bool:

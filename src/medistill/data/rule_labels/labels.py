@@ -13,6 +13,7 @@ from medistill.data.rule_labels.lexicon import ABNORMALITY, FINDINGS
 
 __all__ = ["FINDINGS", "label_report", "label_sections"]
 PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
+_WEIGHT = {ABSENT: 0, UNCERTAIN: 1, PRESENT: 2}
 _FAR = 10**12
 """Behind the end of any sentence."""
 
@@ -71,8 +72,8 @@ def label_sections(sections: Sections) -> dict[str, int]:
     unlike CheXpert's, a device, an old scar, degeneration or a poor film rules it out too. A text that is not
     in English has no labels at all, and one with a sentence not understood is never called normal.
     """
-    found = [sentence for part in (sections.findings, sections.impression) for sentence in sentences(part)]
-    plain = [_plain(sentence) for sentence in found]
+    parts = (sections.findings, sections.impression)
+    plain = [_plain(sentence) for part in parts for sentence in sentences(part)]
     known = [_known_words(sentence) for sentence in plain]
     if 5 * sum(count for count, _ in known) < sum(words for _, words in known):
         return {}
@@ -96,9 +97,6 @@ def _with_no_finding(labels: dict[str, int], calm: bool) -> dict[str, int]:
     return {finding: stated[finding] for finding in FINDINGS if finding in stated}
 
 
-_WEIGHT = {ABSENT: 0, UNCERTAIN: 1, PRESENT: 2}
-
-
 def _stronger(state: int | None, other: int) -> int:
     return other if state is None else max(state, other, key=_WEIGHT.__getitem__)
 
@@ -118,37 +116,37 @@ def _known_words(sentence: str) -> tuple[int, int]:
 def _stated(sentence: str) -> tuple[list[tuple[str, int]], bool]:
     """Findings and their states, and whether something is called normal or denied."""
     cues = _cues(sentence)
-    found = [
+    stated = [
         (kind, _state(mention.start(), mention.end(), cues))
         for kind, terms in _TERMS
         for mention in terms.finditer(sentence)
     ]
-    calm = any(state == ABSENT for _, state in found)
+    calm = any(state == ABSENT for _, state in stated)
     for start, end in _clauses(sentence, cues):
         clause = sentence[start:end]
         if _CALLED_NORMAL.search(clause) and _ANATOMY.search(clause):
             calm = True
-            found += [(kind, ABSENT) for kind, subject in _NORMAL if subject.search(clause)]
-    return found, calm
+            stated += [(kind, ABSENT) for kind, subject in _NORMAL if subject.search(clause)]
+    return stated, calm
 
 
 def _cues(sentence: str) -> _Cues:
-    found = {name: list[int]() for name in ("negation", "hedge", "gone", "doubted", "fine", "cause", "none")}
+    places = {name: list[int]() for name in ("negation", "hedge", "gone", "doubted", "fine", "cause", "none")}
     stops = list[tuple[int, int]]()
     for cue in _CUES.finditer(sentence):
         name = cue.lastgroup
         if name == "stop":
             stops.append(cue.span())
         elif name:
-            found[name].append(cue.start())
+            places[name].append(cue.start())
     return _Cues(
         stops=stops,
-        negations=found["negation"],
-        hedges=found["hedge"],
-        gone=found["gone"],
-        doubted=found["doubted"],
-        fine=found["fine"],
-        causes=found["cause"],
+        negations=places["negation"],
+        hedges=places["hedge"],
+        gone=places["gone"],
+        doubted=places["doubted"],
+        fine=places["fine"],
+        causes=places["cause"],
         commas=[comma.start() for comma in re.finditer(",", sentence)],
     )
 

@@ -76,42 +76,32 @@ class ChexpertSource:
     def open(self) -> Reading:
         tree = _Tree(self.path)
         tables = [published_table(tree.tables, (name,), _COLUMNS) for name in (_TRAIN, _VALID)]
+        if (self.path / _TEST).is_file():
+            tables.append(published_table(self.path, (_TEST,), ("Study", *LABELS)))
         labels = [LabelColumns(table, LABELS, ()) for table in tables]
-        test = self._test_table()
-        check_apart(_patients([*tables, *([test] if test else [])]), "the paths in the tables")
+        check_apart(_patients(tables), "the paths in the tables")
         reports = None if self.reports is None else _reports(self.reports)
         subset = Subset() if self.subset_seed is None else _subset(tables[0], labels[0], self.subset_seed)
         return Reading(
-            units=self._units(_Plan(tree, reports, subset), tables, labels, test),
+            units=self._units(_Plan(tree, reports, subset), tables, labels),
             work=image_work(self.size, self.max_pixels),
             findings=labels[0].findings,
-            expected=sum(table.length for table in (*tables, *([test] if test else []))),
+            expected=sum(table.length for table in tables),
             notes=subset.card(),
         )
 
-    def _test_table(self) -> Table | None:
-        if not (self.path / _TEST).is_file():
-            return None
-        return published_table(self.path, (_TEST,), ("Study", *LABELS))
-
     def _units(
-        self,
-        plan: "_Plan",
-        tables: list[Table],
-        labels: list[LabelColumns],
-        test: Table | None,
+        self, plan: "_Plan", tables: list[Table], labels: list[LabelColumns]
     ) -> Iterator[Draft | Reject]:
-        before = 0
+        """Rows are counted on from table to table."""
+        number = 0
         for table, columns in zip(tables, labels, strict=True):
-            number = before
             for row in table.rows():
-                number = before + row.number
-                yield self._unit(plan, number, row, columns)
-            before = number
-        if test:
-            columns = LabelColumns(test, LABELS, ())
-            for row in test.rows():
-                yield self._test_unit(before + row.number, row, columns)
+                number += 1
+                if table.path.name == _TEST:
+                    yield self._test_unit(number, row, columns)
+                else:
+                    yield self._unit(plan, number, row, columns)
 
     def _unit(self, plan: "_Plan", number: int, row: Row, labels: LabelColumns) -> Draft | Reject:
         path = row.cells.get("Path", "").strip()
@@ -222,8 +212,8 @@ class _Report(NamedTuple):
 
 
 def _place(path: str) -> _Place | None:
-    found = _PLACE.fullmatch(path)
-    return _Place(found[1], found[2], found[3], found[5]) if found else None
+    match = _PLACE.fullmatch(path)
+    return _Place(match[1], match[2], match[3], match[5]) if match else None
 
 
 def _patients(tables: list[Table]) -> Iterator[tuple[str, str]]:

@@ -25,12 +25,12 @@ from medistill.data.sources.parts.draft import (
     options_of,
 )
 from medistill.data.sources.parts.reports import (
+    CsvReports,
     Join,
     Report,
-    ReportColumns,
     Reports,
+    TextReports,
     keys_of,
-    open_reports,
     understood,
     winners,
 )
@@ -99,14 +99,7 @@ class DicomSource:
         if self.reports is None:
             raise CallError("no reports: name a CSV file, or a folder of text files, with --reports")
         require_pydicom()
-        columns = ReportColumns(
-            key=self.key,
-            text=self.text,
-            status=self.status,
-            findings=self.findings,
-            impression=self.impression,
-        )
-        reports = open_reports(self.reports, self.join, columns)
+        reports = self._open_reports(self.reports)
         heard = functools.partial(on_progress, "reading headers") if on_progress else None
         items = scanned(self.path, without=self.reports, workers=workers, on_progress=heard)
         files, aside = chosen(items, for_processing=self.for_processing)
@@ -120,6 +113,14 @@ class DicomSource:
             expected=len(aside) + len(plan) + len(files) - sum(map(len, plan.values())),
             notes={"join": _counts(plan, files, self.join)},
         )
+
+    def _open_reports(self, path: Path) -> Reports:
+        if path.is_dir():
+            return TextReports(path, self.join)
+        if path.suffix.lower() == ".txt":
+            raise CallError(f"{path} is one text file; name the folder of the reports, or a CSV file")
+        optional = {"status": self.status, "findings": self.findings, "impression": self.impression}
+        return CsvReports(path, self.join, key=self.key, text=self.text, optional=optional)
 
     def _stored(self, data: bytes) -> tuple[bytes, ...]:
         """The frames of a file as a corpus keeps them, in whatever process."""

@@ -1,7 +1,7 @@
 """Reports in a CSV file or in text files, and what a free text says."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -43,36 +43,29 @@ Reports = Iterable[Report]
 """Read anew for each pass, so that the texts are never held all at once."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReportColumns:
-    """Columns of a CSV file of reports; None for the default name, if it is there."""
-
-    key: str | None
-    text: tuple[str, ...]
-    status: str | None
-    findings: str | None
-    impression: str | None
-
-
 class CsvReports:
     """A row is a report, or a version of one."""
 
-    def __init__(self, path: Path, join: Join, columns: ReportColumns) -> None:
-        key = columns.key or _DEFAULT_KEYS[join]
-        if not columns.text:
+    def __init__(
+        self,
+        path: Path,
+        join: Join,
+        *,
+        key: str | None,
+        text: tuple[str, ...],
+        optional: Mapping[str, str | None],
+    ) -> None:
+        """`optional` are the columns of status, findings and impression, if they are named."""
+        key = key or _DEFAULT_KEYS[join]
+        if not text:
             raise CallError("--text names no column")
-        named = [columns.status, columns.findings, columns.impression]
-        known = {key, *columns.text, *(name for name in named if name), "status", "findings", "impression"}
-        table = Table(path, known=known)
+        table = Table(path, known={key, *text, *optional, *filter(None, optional.values())})
         table.require(key, "--key")
-        for column in columns.text:
+        for column in text:
             table.require(column, "--text")
         self._join: Join = join
-        self._table, self._key, self._text = table, key, columns.text
-        self._optional = {
-            name: table.optional(getattr(columns, name), name)
-            for name in ("status", "findings", "impression")
-        }
+        self._table, self._key, self._text = table, key, text
+        self._optional = {name: table.optional(column, name) for name, column in optional.items()}
 
     def __iter__(self) -> Iterator[Report]:
         for row in self._table.rows():
@@ -114,14 +107,6 @@ class TextReports:
     def _files(self) -> Iterator[Path]:
         for folder, names in walk(self._folder):
             yield from (folder / name for name in names if name.lower().endswith(".txt"))
-
-
-def open_reports(path: Path, join: Join, columns: ReportColumns) -> Reports:
-    if path.is_dir():
-        return TextReports(path, join)
-    if path.suffix.lower() == ".txt":
-        raise CallError(f"{path} is one text file; name the folder of the reports, or a CSV file")
-    return CsvReports(path, join, columns)
 
 
 def keys_of(text: str, join: Join) -> tuple[str, ...]:

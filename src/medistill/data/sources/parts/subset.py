@@ -35,7 +35,7 @@ class Subset:
         return None if patient in self.patients else otherwise
 
     def card(self) -> dict[str, Any]:
-        """What the card of the corpus says of it; nothing if no subset was asked for."""
+        """What the card of the corpus says of it; nothing if there is no subset."""
         counts = Counter(self.class_of.values())
         classes = {task: counts[task] for task in TASKS}
         return {"subset": {"name": self.name, "rule": self.rule, "classes": classes}} if counts else {}
@@ -53,13 +53,12 @@ def chexpert_5x200(candidates: Iterable[tuple[str, Mapping[str, int]]], *, seed:
     drawn as MGCA does (`mgca/preprocess/chexpert.py`, pandas' `sample(n=200, random_state=0)`), so that seed
     0 on the whole train.csv follows it. GLoRIA's own list was drawn without a seed and cannot be had again.
     """
-    alone = _by_task()
+    alone: dict[str, list[str]] = {task: [] for task in TASKS}
     for image, labels in candidates:
         stated = [finding for finding, state in labels.items() if state != 0 and finding != _SHARED]
         if len(stated) == 1 and stated[0] in alone and labels[stated[0]] == 1:
             alone[stated[0]].append(image)
-    _check(alone, EACH, "frontal training images", "it is drawn from the whole train.csv")
-    return _drawn(alone, seed)
+    return _drawn(alone, seed, EACH, "frontal training images", "it is drawn from the whole train.csv")
 
 
 def mimic_5x200(
@@ -76,29 +75,24 @@ def mimic_5x200(
     for image, patient, labels in candidates:
         if sum(labels.get(task) == 1 for task in TASKS) == 1:
             first.setdefault(patient, (image, labels))
-    alone = _by_task()
+    alone: dict[str, list[str]] = {task: [] for task in TASKS}
     for image, labels in first.values():
         stated = [task for task in TASKS if labels.get(task, 0) != 0]
         if len(stated) == 1:
             alone[stated[0]].append(image)
-    _check(alone, at_least, "patients' first frontal images", "it is drawn from the whole of MIMIC-CXR")
-    return _drawn(alone, seed)
+    source = "it is drawn from the whole of MIMIC-CXR"
+    return _drawn(alone, seed, at_least, "patients' first frontal images", source)
 
 
-def _by_task() -> dict[str, list[str]]:
-    return {task: [] for task in TASKS}
-
-
-def _check(alone: Mapping[str, list[str]], at_least: int, what: str, source: str) -> None:
+def _drawn(
+    alone: Mapping[str, list[str]], seed: int, at_least: int, what: str, source: str
+) -> dict[str, str]:
+    """Up to 200 of each task, those that pandas' `sample` takes; CallError where there are too few."""
     for task, images in alone.items():
         if len(images) < at_least:
             raise CallError(
                 f"{len(images):,} {what} show {task} alone, and the 5x200 subset takes {at_least}: {source}"
             )
-
-
-def _drawn(alone: Mapping[str, list[str]], seed: int) -> dict[str, str]:
-    """Up to 200 of each task, those that pandas' `sample` takes."""
     return {
         images[place]: task
         for task, images in alone.items()
