@@ -109,6 +109,7 @@ def test_a_run_alone_says_what_is_not_known(home, tmp_path):
     assert "model-index" not in data
     assert model_hash(load(home.run)) in text
     assert "Not a medical device" in text
+    assert "\nmodel.encode_images(images)   # PIL images -> unit rows\n" in text
 
 
 def test_the_corpus_and_evaluations_may_be_named(home, tmp_path):

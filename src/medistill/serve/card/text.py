@@ -35,7 +35,7 @@ def body(facts: Facts, loading: str | None = None) -> str:
     """All sections, as Markdown; `loading` takes the place of the one that says how medistill loads it."""
     values = {"facts": facts, "trained_on": _trained_on(facts), "limits": _limits_of_figures(facts)}
     if loading is None:
-        loading = _templates().get_template("use.md").render()
+        loading = _templates().get_template("use.txt").render()  # ruff would format the code in a .md
     return _templates().get_template("card.md").render(values, loading=loading.strip())
 
 
