@@ -104,5 +104,5 @@ ENGLISH = (
     "hazy haziness shadow shadows sharp angles angle edge field fields breath sided aspect end ends "
     "course courses projects projecting terminates had shallow inspiration poor quite very"
 )
-"""Words by which a text is known to be in English; those that other languages spell alike are not "
-    "among them."""
+"""Words by which a text is known to be in English; those that other languages spell alike are not among
+them."""
