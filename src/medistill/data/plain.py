@@ -7,19 +7,16 @@ from collections.abc import Iterator
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _GREY = b"\x08\0\0\0\0"  # 8 bits, grey, deflate, adaptive filters, not interlaced
-_TABLES = {
-    0xC4,
-    0xDB,
-    0xDD,
-}  # Huffman and quantization tables, restart interval: libjpeg checks their lengths
+# Markers of JPEG (ITU-T T.81 table B.1). Huffman and quantization tables and the restart interval may stay:
+# libjpeg checks their lengths, so that nothing can hide behind them.
+_TABLES = {0xC4, 0xDB, 0xDD}
 _PROGRESSIVE = 0xC2
 _FRAMES = {0xC0, 0xC1, _PROGRESSIVE}
 _JFIF, _ADOBE = _MARKS = (0xE0, 0xEE)
 _SCAN = 0xDA
 _JPEG_END = b"\xff\xd9"
-_MARKER = re.compile(
-    rb"\xff[^\x00\xd0-\xd7]", re.DOTALL
-)  # in a scan, ff 00 is a byte and ff d0..d7 a restart
+# In a scan ff 00 stands for a byte ff, and ff d0..d7 are restarts: neither ends it (T.81 B.1.1.5, B.2.1).
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]", re.DOTALL)
 
 
 def is_plain_png(data: bytes) -> bool:
@@ -88,9 +85,8 @@ def _inflates_to(size: int, packed: bytes) -> bool:
 
 def _may_stay(marker: int, body: bytes) -> bool:
     if marker == _JFIF:
-        return (
-            len(body) == 14 and body.startswith(b"JFIF\0") and body.endswith(b"\0\0")
-        )  # a thumbnail of 0 x 0
+        # The last two bytes are the size of the thumbnail: 0 x 0.
+        return len(body) == 14 and body.startswith(b"JFIF\0") and body.endswith(b"\0\0")
     if marker == _ADOBE:
         return len(body) == 12 and body.startswith(b"Adobe")
     return marker in {*_TABLES, *_FRAMES, _SCAN}

@@ -44,6 +44,7 @@ def agreement(one: UInt8[np.ndarray, "h w"], other: UInt8[np.ndarray, "a b"]) ->
     waves = min(FINE_WAVES, *(side // 2 for side in (*one.shape, *other.shape)))
     if waves < 2:
         return 0.0
+    # Both are whitened, so that what all chests share, the low waves, does not make strangers agree.
     first, second = (_tiles(image, waves) for image in (one, other))
     variances = (first**2).sum(axis=1), (second**2).sum(axis=1)
     detailed = np.any([v > _LEAST_DETAIL * v.mean() for v in variances], axis=0)

@@ -45,13 +45,15 @@ _OTHER_KINDS = (
 
 def is_dicom(start: bytes) -> bool:
     """Whether bytes begin like a DICOM file: with the preamble, or without it by its first element."""
-    if start[128:132] == b"DICM":
+    if start[128:132] == b"DICM":  # PS3.10 section 7.1
         return True
+    # Without the preamble a file begins with an element of group 0002 or 0008, this in either byte order.
     group, kind = start[:2], start[4:6]
     if len(start) < 8 or group not in (b"\x02\0", b"\x08\0", b"\0\x08"):
         return False
     if kind in _LONG or _SHORT.fullmatch(kind):
         return True
+    # Without a VR the length follows the tag: that of a first element is small and even (PS3.5 7.1.3, 7.1.1).
     length = struct.unpack("<I", start[4:8])[0]
     return group != b"\0\x08" and length < 1024 and length % 2 == 0
 
@@ -152,7 +154,7 @@ def _deflated_from(start: bytes) -> int | None:
 
 def _inflated(packed: bytes, limit: int) -> tuple[bytes, bool]:
     """The file as plain little endian, and whether it was cut at `limit` bytes."""
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)  # raw deflate, without a zlib header (PS3.5 annex A.5)
     try:
         plain = stream.decompress(packed, limit)
     except zlib.error:

@@ -147,6 +147,7 @@ def _view(dataset: Dataset) -> str | None:
     position = text_of(dataset, "ViewPosition").upper()
     if position in _VIEWS:
         return _VIEWS[position]
+    # Of DX images the view code is what must be there (PS3.3 C.8.11.5).
     items = items_of(dataset, "ViewCodeSequence")
     codes = [text_of(item, keyword) for item in items for keyword in ("CodeValue", "CodeMeaning")]
     views = {_VIEW_CODES[code] for code in map(str.casefold, codes) if code in _VIEW_CODES}

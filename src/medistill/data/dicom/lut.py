@@ -109,6 +109,7 @@ def range_curve(low: float, high: float) -> Curve:
 def _window(function: str, center: float, width: float) -> Curve | None:
     if width <= 0:
         return None
+    # The three functions of PS3.3 C.11.2.1.2 and C.11.2.1.3; LINEAR is the one where none is named.
     if function == "SIGMOID":
         return lambda values: 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700)))
     if function == "LINEAR_EXACT" or width < 1:  # below 1 the linear function is not defined
@@ -145,7 +146,7 @@ def _entries(data: Any, descriptor: list[int]) -> Int64[np.ndarray, " n"] | None
         return None
     else:
         words = np.atleast_1d(np.asarray(data)).astype(np.int64).astype(np.uint16)
-    count = (descriptor[0] & 0xFFFF) or 0x10000
+    count = (descriptor[0] & 0xFFFF) or 0x10000  # 0 stands for 65,536 entries (PS3.3 C.11.1.1.1)
     if len(words) * 2 == count + count % 2 and descriptor[2] <= 8:  # two entries in a word
         return words.astype("<u2").view(np.uint8)[:count].astype(np.int64)
     return words[:count].astype(np.int64)

@@ -51,6 +51,7 @@ def cleared(dataset: Dataset, raw: np.ndarray) -> Int64[np.ndarray, "h w"]:
     bits = number_of(dataset, "BitsStored")
     is_native = _syntax(dataset) in (*_NATIVE, _RLE)
     shift = number_of(dataset, "HighBit") + 1 - bits if is_native and "HighBit" in dataset else 0
+    # Native pixels may lie higher in their cell, below overlays that older editions allowed (PS3.5 8.1.1).
     values = raw.astype(np.int64) >> max(0, shift) & (1 << bits) - 1
     if stored_range(dataset)[0] < 0:
         values -= (values >> bits - 1) << bits

@@ -1,4 +1,4 @@
-"""Films and reports that are nobody"s."""
+"""Films and reports that are nobody's."""
 
 from medistill.data.phantom.findings import FINDINGS
 from medistill.data.phantom.prompts import PROMPTS

@@ -46,6 +46,7 @@ class Anatomy:
 
     def wall(self, v: float) -> float:
         """Distance of the lateral chest wall from the midline."""
+        # Below its widest place the cage goes straight down; above, the power rounds it towards the apex.
         rise = min(v - self.widest, 0.0) / (self.widest - self.apex)
         return self.width * max(1 - rise * rise, 0.0) ** 0.4
 
@@ -96,6 +97,7 @@ class Grid:
 
     def stroke(self, points: Sequence[tuple[float, float]], thickness: float) -> Plane:
         """A line through `points`; thinner than a pixel it is drawn a pixel wide and fainter."""
+        # The square of the distance to the nearest leg, by the foot of the perpendicular cut at its ends.
         nearest = np.full_like(self.u, np.inf)
         for (u0, v0), (u1, v1) in pairwise(points):
             du, dv = u1 - u0, v1 - v0
@@ -125,6 +127,7 @@ def film_grid(size: int) -> Grid:
 
 def patient_grid(film: Grid, pose: Pose) -> Grid:
     """Where in the patient each pixel of the film looks."""
+    # The pose undone: shift, then the turn by -angle and the scale, then the lean as a shear.
     u, v = film.u - pose.shift[0], film.v - pose.shift[1]
     cos, sin = np.cos(pose.angle) / pose.scale, np.sin(pose.angle) / pose.scale
     return Grid(u=cos * u + sin * v + pose.lean * v, v=cos * v - sin * u, pixel=film.pixel / pose.scale)

@@ -146,6 +146,7 @@ def draw_ribs(chest: Chest, fractures: Sequence[Finding]) -> None:
     shown = grid.edge(chest.cage + 0.015, 0.02)
     arch = anatomy.rib_arch * (1.1 - 0.5 * np.clip(grid.v, -0.8, 0.6))
     posterior = (grid.v - arch * (x - 0.22) ** 2) / anatomy.rib_gap + anatomy.rib_phase
+    # Whole numbers of `posterior` are the gaps between ribs: a fracture shifts and cuts it on one side.
     shift, gap, callus = broken(chest, posterior, fractures)
     band = rib_bands(grid, posterior + shift, 0.36, anatomy.rib_gap) * (1 - gap)
     anterior = (grid.v + anatomy.rib_slope * x - 0.25 * x * x) / (

@@ -6,11 +6,13 @@ import unicodedata
 _MARK = re.compile(r"_{2,}|X{3,}")
 LINE_BREAK = re.compile(r"\r\n?|[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _BULLET = re.compile(r"[ \t]*[-*\u2022\u2023\u25aa\u25cf\u2013\u2014][ \t]+")
+# What follows must be blank: `1.5 cm` is no item of a list.
 _NUMBER = re.compile(r"[ \t]*\(?(\d{1,2})(?:[.)]|\.\))[ \t]+(?=\S)")
 _COUNT = re.compile(r"(?:^\s*|(?<=[.!?:;\u3002])\s+)\(?(\d{1,2})(?:[.)]|\.\))\s+(?=\S)")
 _WORD = re.compile(r"([\w'-]+)")
 _EMPTY_BRACKETS = re.compile(r"\([\s,;.:/-]*\)|\[[\s,;.:/-]*\]")
 _BEFORE_BRACKET = re.compile(r"[,;:] ?(?=[)\]])")
+# Punctuation that a mark has left alone between spaces, but not the point of `.5 cm`.
 _ORPHANS = re.compile(r"\s+(?=[,.;:!?](?:[\s,.;:!?)]|$))")
 _STOPS = re.compile(r"[,;:.!?]{2,}")
 ENDS = (".", "!", "?", ":", ";", ",", "\u3002", "\uff01", "\uff1f", "\uff1a", "\uff1b", "\uff0c", "\u3001")

@@ -13,10 +13,12 @@ FINDINGS, IMPRESSION, INDICATION, COMPARISON = "findings", "impression", "indica
 VIEWS, OTHER, WET, ADDENDUM, BANNER = "views", "other", "wet", "addendum", "banner"
 _WORDS: Any = yaml.safe_load(files(__package__ or "").joinpath("headers.yaml").read_text("utf-8"))
 _SECTION_OF: dict[str, str] = {name: kind for kind, names in _WORDS["names"].items() for name in names}
+# The longest first, or `reason` would match where `reason for exam` stands.
 _LONGEST_FIRST = sorted(_SECTION_OF, key=len, reverse=True)
 _NAME = "|".join(re.escape(name).replace(r"\ ", r"[ \t]{1,3}") for name in _LONGEST_FIRST)
 _NUMBERED = r"(?:\(s\)|[ \t]{0,2}\#?\d(?=[ \t]{0,8}[:\uff1a]))?"
 _COLON = r"[ \t]{0,8}[\])}*_]{0,3}[ \t]{0,8}[:\uff1a][*_]{0,3}"
+# Every repetition is bounded: a line of a million blanks or dashes must not take a second.
 _START = re.compile(
     rf"[\s*#=\[<({{>_-]{{0,40}}(?P<name>{_NAME}){_NUMBERED}(?![\w'])(?P<rest>.*)", re.IGNORECASE | re.DOTALL
 )

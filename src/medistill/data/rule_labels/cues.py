@@ -80,5 +80,5 @@ STOPS_AFTER_COMMA = (
 )
 """Where the scope of a denial or a doubt ends."""
 ENGLISH = files(__package__ or "").joinpath("english.txt").read_text("utf-8")
-"""Words by which a text is known to be in English; those that other languages spell alike are not "
-    "among them."""
+"""Words by which a text is known to be in English; those that other languages spell alike are not among
+them."""

@@ -27,6 +27,7 @@ _TERMS = [
     for kind, patterns in [*lexicon.TERMS.items(), (ABNORMALITY, lexicon.OTHER_ABNORMAL)]
 ]
 _NORMAL = [(kind, re.compile(rf"\b(?:{_any(subjects)})\b")) for kind, subjects in lexicon.NORMAL.items()]
+# One pass finds all cues, and the first alternative wins: what only looks like a negation stands before it.
 _CUES = re.compile(
     rf"(?P<stop>[;:]|, (?={cue_words.STOPS_AFTER_COMMA})|\b(?:{cue_words.STOPS})\b)|"
     rf"\b(?:(?P<none>{_any(cue_words.NOT_NEGATION)})|(?P<doubted>{_any(cue_words.HEDGED_AFTER)})|"

@@ -195,8 +195,7 @@ NORMAL: dict[str, tuple[str, ...]] = {
         r"cardiac",
         r"cardiomediastin\w+",
         r"cardiopericardial",
-        r"cardio "
-        "?vascular",
+        r"cardio ?vascular",
     ),
     "enlarged cardiomediastinum": (r"mediastin\w+", r"cardiomediastin\w+"),
     "lung opacity": (r"lungs?(?! (?:volumes?|apices|bases))", r"lung fields?"),

@@ -12,6 +12,8 @@ from medistill.data.study import Reject, Study, StudyImage
 from medistill.errors import CallError, MedistillError
 
 
+# A card and a stopped run know their units by `repr` (`Reading.units`): with another name, field or order of
+# fields in ImageFile, MarkedFile, Draft, Study or Reject, every corpus there is would be prepared anew.
 @dataclass(frozen=True, kw_only=True)
 class ImageFile:
     """An image to be read, and where the source names it."""

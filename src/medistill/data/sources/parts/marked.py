@@ -89,10 +89,11 @@ def decode_runs(runs: str, frame: int) -> UInt8[np.ndarray, "frame frame"]:
         numbers = np.array([int(number) for number in runs.split()], np.int64).reshape(-1, 2)
     except (ValueError, OverflowError):
         raise MedistillError("the mask is not pairs of a gap and a length") from None
+    # Relative runs, as SIIM-ACR has them; the usual encoding counts each start from the first pixel.
     ends = numbers.cumsum().reshape(-1, 2) if len(numbers) else numbers
     if (numbers < 0).any() or (numbers > frame**2).any() or (len(ends) and ends[-1, 1] > frame**2):
         raise MedistillError(f"the mask reaches beyond {frame} x {frame} pixels")
     flat = np.zeros(frame * frame, np.uint8)
     for start, end in ends:
         flat[start:end] = 255
-    return np.ascontiguousarray(flat.reshape(frame, frame).T)
+    return np.ascontiguousarray(flat.reshape(frame, frame).T)  # runs go down the columns

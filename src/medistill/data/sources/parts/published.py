@@ -141,6 +141,7 @@ def split_70_15_15(names: Iterable[str], *, seed: int) -> Mapping[str, str]:
 
 def _set_aside(names: list[str], share: float, seed: int) -> tuple[list[str], list[str]]:
     """What `train_test_split` gives: the part that stays and the part of `share`, rounded up."""
+    # Not train_test_split itself: it refuses the handful of images that a sample of a set has.
     order = np.random.RandomState(seed).permutation(len(names))
     count = int(np.ceil(share * len(names)))
     return [names[place] for place in order[count:]], [names[place] for place in order[:count]]
