@@ -24,7 +24,7 @@ from medistill.evaluate.tasks.sample import Sample
 from medistill.evaluate.tasks.slices import groups_of, slice_metrics
 from medistill.evaluate.tasks.zeroshot import Scored, prompt_scores, zero_shot_metrics
 from medistill.model.embedder import UnitEmbedder
-from medistill.model.embedding import Embedder, embed_images, reported_of
+from medistill.model.embedding import Embedder, Reported, embed_images, reported_of
 from medistill.model.fingerprint import model_hash
 from medistill.model.remembering import Remembering
 from medistill.system.progress import Progress, counted
@@ -108,19 +108,9 @@ def evaluate_model(
             model, corpus, sample, sides, draws=draws, fine_tune=fine_tune, on_progress=on_progress
         )
     account = {
-        "split": split,
-        "unit": UNIT,
-        "n_images": len(studies),
-        "n_patients": len(set(studies.patient_ids)),
-        "n_distinct_reports": len(reported.gallery.texts),
-        "source": source,
-        "model_sha256": model_hash(model.model),
-        "corpus_sha256": corpus_hash(corpus),
-        "preprocessing": model.preprocessing,
+        **_sample_account(model, corpus, sample, reported),
         "prompts": wording,
         "prompts_given": prompts is not None,
-        "seed": seed,
-        "resamples": resamples,
         "few_shot_draws": draws,
         "fine_tune": fine_tune,
         **labeled.account,
@@ -133,6 +123,23 @@ def evaluate_model(
         pointed=labeled.pointed,
         drawn_cases=source == "phantom",
     )
+
+
+def _sample_account(model: UnitEmbedder, corpus: Any, sample: Sample, reported: Reported) -> dict[str, Any]:
+    """Which model met which studies, and as what it saw them."""
+    return {
+        "split": sample.split,
+        "unit": UNIT,
+        "n_images": len(sample.studies),
+        "n_patients": len(set(sample.studies.patient_ids)),
+        "n_distinct_reports": len(reported.gallery.texts),
+        "source": str(corpus.card.get("source", "")),
+        "model_sha256": model_hash(model.model),
+        "corpus_sha256": corpus_hash(corpus),
+        "preprocessing": model.preprocessing,
+        "seed": sample.seed,
+        "resamples": sample.resamples,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +180,7 @@ def label_tasks(
     }
     grounding = ground(model.model, sample, cases.findings, sides[0] - sides[1], on_progress)
     own = uncalibrated(model.scale, len(cases.findings))
-    account = _account(cases, decisions(cases, own, sample.over_patients))
+    account = _label_account(cases, decisions(cases, own, sample.over_patients))
     return Labeled(
         metrics=metrics | ({"grounding": grounding.metrics} if grounding else {}),
         account=account | ({"grounding": RULES} if grounding else {}),
@@ -203,7 +210,7 @@ def _validation_rows(corpus: Any, split: str) -> Any:
     return cut_by_patient(corpus.split("train"))[1]
 
 
-def _account(cases: Scored, decided: Decisions) -> dict[str, Any]:
+def _label_account(cases: Scored, decided: Decisions) -> dict[str, Any]:
     """What the figures of labels rest on."""
     calibration = cases.calibration
     return {
