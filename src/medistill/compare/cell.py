@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from medistill.recipe import Recipe, to_config
 from medistill.system.atomic import write_atomically
+from medistill.system.json_files import read_json
 
 CONFIG, RUN, RESULT = "config.json", "run", "result.json"
 SPENT, SPREAD = "spent.json", "spread.npz"
@@ -57,7 +58,7 @@ def prepare_folder(cell: Cell, out: Path) -> Path:
 def read_result(cell: Cell, out: Path) -> Result | None:
     """What the cell came to, or None if it has not come to an end."""
     path = cell.folder(out) / RESULT
-    return json.loads(path.read_text()) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def write_result(folder: Path, result: Result) -> None:

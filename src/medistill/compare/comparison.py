@@ -10,6 +10,7 @@ from medistill.compare.cell import write_json
 from medistill.compare.entrant import Entrant
 from medistill.errors import CallError
 from medistill.recipe import FREE_ON_RESUME, Recipe, to_config
+from medistill.system.json_files import read_json
 
 SETTINGS = "compare.json"
 TUNING_SEED = 1000
@@ -81,10 +82,7 @@ def claim_settings(comparison: Comparison, corpus_hash: str, out: Path) -> None:
     settings = json.loads(json.dumps(comparison.settings(corpus_hash)))
     path = out / SETTINGS
     if path.is_file():
-        try:
-            before = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise CallError(f"{path} is damaged ({error}); give another --out") from error
+        before = read_json(path, f"{path} is damaged: it cannot be read as JSON; give another --out")
         differing = _differing(before, settings)
         if differing:
             raise CallError(

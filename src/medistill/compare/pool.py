@@ -1,6 +1,5 @@
 """Run cells, each in a process of its own, some at once."""
 
-import json
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from medistill.compare.cell import (
 )
 from medistill.errors import StoppedError
 from medistill.system.isolated import cores
+from medistill.system.json_files import read_json
 
 log = logging.getLogger(__name__)
 Process = subprocess.Popen[bytes]
@@ -114,7 +114,7 @@ class Pool:
         if cell not in self.running:
             return 1.0
         path = cell.folder(self.out) / SPENT
-        return min(0.99, json.loads(path.read_text()).get("share", 0.0)) if path.is_file() else 0.0
+        return min(0.99, read_json(path).get("share", 0.0)) if path.is_file() else 0.0
 
 
 def finished(cell: Cell, out: Path) -> bool:

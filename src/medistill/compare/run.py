@@ -1,7 +1,6 @@
 """Tune every objective, train the final seeds under each budget, and report."""
 
 import dataclasses
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,6 +23,7 @@ from medistill.errors import CallError
 from medistill.pretrain import check_fits
 from medistill.recipe import Recipe
 from medistill.system.atomic import write_atomically
+from medistill.system.json_files import read_json
 from medistill.system.locks import being_trained, locked
 from medistill.system.memory import parse_memory
 from medistill.system.stop import stop_requests
@@ -109,7 +109,7 @@ def final_cells(
 def settle_epochs(comparison: Comparison, budget: str, known: Sequence[Cell], out: Path) -> dict[str, Any]:
     """Epochs by label under a budget, from the cost of a pair in the cells so far; written once."""
     path = out / EPOCHS
-    settled: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    settled: dict[str, Any] = read_json(path) if path.is_file() else {}
     if budget not in settled:
         costs = {entrant.label: _cost(entrant.label, known, out) for entrant in comparison.entrants}
         base = costs[comparison.baseline]
@@ -129,7 +129,7 @@ def gather(
     out: Path,
 ) -> Results:
     """Everything results.json holds, from the cells on disk."""
-    epochs: dict[str, Any] = json.loads((out / EPOCHS).read_text())
+    epochs: dict[str, Any] = read_json(out / EPOCHS)
     budgets: dict[str, Any] = {}
     for budget, by_label in finals.items():
         seeds = {
@@ -186,7 +186,7 @@ def at_equal_memory(comparison: Comparison, out: Path) -> Comparison:
             e.label: make_plan(e.recipe, memory=comparison.memory).largest for e in comparison.entrants
         }
         write_json(path, measured)
-    sizes: dict[str, int] = json.loads(path.read_text())
+    sizes: dict[str, int] = read_json(path)
     entrants = (
         dataclasses.replace(e, recipe=with_micro_batch(e.recipe, sizes[e.label])) for e in comparison.entrants
     )

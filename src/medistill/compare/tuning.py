@@ -1,7 +1,6 @@
 """The same tuning for every objective: draws, trials, the choice."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from medistill.compare.cell import Cell, read_result, write_json
 from medistill.compare.comparison import TUNING_SEED, Comparison
 from medistill.compare.entrant import Entrant
 from medistill.recipe import Recipe
+from medistill.system.json_files import read_json
 
 Tuned = Mapping[str, Mapping[str, Any]]
 """By label: `trials`, and the `chosen` lr, scale and warmup, None if every trial failed; `edge`."""
@@ -84,7 +84,7 @@ def settle(comparison: Comparison, cells: list[Cell], out: Path) -> Tuned:
     if not path.is_file():
         tuned = {entrant.label: _chosen(comparison, entrant, cells, out) for entrant in comparison.entrants}
         write_json(path, tuned)
-    return json.loads(path.read_text())
+    return read_json(path)
 
 
 def final_recipe(entrant: Entrant, tuned: Tuned) -> Recipe | None:

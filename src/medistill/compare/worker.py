@@ -26,6 +26,7 @@ from medistill.model.saved import load
 from medistill.pretrain import pretrain
 from medistill.recipe import read_config
 from medistill.system.atomic import write_atomically
+from medistill.system.json_files import read_json
 from medistill.system.locks import locked
 from medistill.system.memory import peak_bytes
 
@@ -119,7 +120,7 @@ class Meter:
 
     def __init__(self, path: Path):
         self.path = path
-        self.before: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        self.before: dict[str, Any] = read_json(path) if path.is_file() else {}
         self.started, self.cpu_started = time.monotonic(), _cpu_seconds()
         self.costs: list[float] = []
         self.share = 0.0

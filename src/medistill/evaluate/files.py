@@ -1,13 +1,12 @@
 """An evaluation on disk: metrics.json, evaluation.json, page.html."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medistill.evaluate.statistics.interval import Metrics
 from medistill.system.atomic import write_atomically
-from medistill.system.json_files import canonical_json
+from medistill.system.json_files import canonical_json, read_json
 
 METRICS, ACCOUNT, PAGE = "metrics.json", "evaluation.json", "page.html"
 COMPARISON, COMPARISON_PAGE = "comparison.json", "comparison.html"
@@ -23,15 +22,15 @@ def write_files(out: Path, metrics: Mapping[str, Metrics], account: Mapping[str,
 
 def read_metrics(out: Path) -> Mapping[str, Metrics]:
     """The figures that `write_evaluation` left in `out`."""
-    return json.loads((out / METRICS).read_text())
+    return read_json(out / METRICS)
 
 
 def read_comparison(out: Path) -> Mapping[str, Any]:
     """What `write_comparison` left in `out`."""
-    return json.loads((out / COMPARISON).read_text())
+    return read_json(out / COMPARISON)
 
 
 def read_headlines(out: Path) -> Mapping[str, str]:
     """The figure to quote of each named protocol scored there."""
-    protocols = json.loads((out / ACCOUNT).read_text()).get("protocols", {})
+    protocols = read_json(out / ACCOUNT).get("protocols", {})
     return {name: account["headline"] for name, account in protocols.items()}

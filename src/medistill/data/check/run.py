@@ -20,11 +20,10 @@ from medistill.data.check.splits import (
 )
 from medistill.data.check.texts import measure_texts, single_text_flags
 from medistill.data.corpus import Corpus
+from medistill.system.progress import Progress
 
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
 """Finding -> split -> present, absent, uncertain, not stated, in images."""
-Progress = Callable[[str, int, int], None]
-"""Hears the stage, what is done of it, and how much there is."""
 _NAMED = 5  # findings named in one line
 _PER_WORKER = 256  # images that outweigh starting a process
 

@@ -12,11 +12,12 @@ from medistill.data.corpus import CARD, open_corpus
 from medistill.engine.checkpoint import load_checkpoint
 from medistill.engine.track import best_validation, read_track
 from medistill.errors import CallError
-from medistill.evaluate.files import ACCOUNT, METRICS, read_metrics
+from medistill.evaluate.files import ACCOUNT, METRICS
 from medistill.evaluate.statistics.interval import Metrics
 from medistill.model.dual import DualEncoder
 from medistill.model.fingerprint import model_hash
 from medistill.model.saved import load
+from medistill.system.json_files import read_json
 
 log = logging.getLogger(__name__)
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -149,11 +150,5 @@ def _evaluations(run: Path, named: Sequence[Path], sha256: str) -> list[Evaluate
 
 
 def _read(folder: Path) -> Evaluated:
-    try:
-        return Evaluated(
-            metrics=read_metrics(folder), account=json.loads((folder / ACCOUNT).read_text("utf-8"))
-        )
-    except (OSError, ValueError):
-        raise CallError(
-            f"no evaluation in {folder}: expected {METRICS} and {ACCOUNT}, which `medistill evaluate` writes"
-        ) from None
+    absent = f"no evaluation in {folder}: expected {METRICS} and {ACCOUNT}, which `medistill evaluate` writes"
+    return Evaluated(metrics=read_json(folder / METRICS, absent), account=read_json(folder / ACCOUNT, absent))

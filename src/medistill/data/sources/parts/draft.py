@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from medistill.data.image import Depth, stored_image
 from medistill.data.study import Reject, Study, StudyImage
 from medistill.errors import CallError, MedistillError
+from medistill.system.progress import Progress
 
 
 # A card and a stopped run know their units by `repr` (`Reading.units`): with another name, field or order of
@@ -35,8 +36,6 @@ class Draft:
 
 
 Item = Study | Reject
-Progress = Callable[[str, int, int | None], None]
-"""Told what is done, how much of it, and how much there is, if that is known."""
 Store = Callable[[bytes], tuple[bytes, ...]]
 """An image file -> the images it holds, as they will be stored; MedistillError says why not."""
 

@@ -11,6 +11,7 @@ from medistill.serve.index.about import About, about_from_json
 from medistill.serve.index.folder.part import damaged
 from medistill.serve.index.protocol import Kind
 from medistill.system.atomic import write_atomically
+from medistill.system.json_files import read_json
 
 ACCOUNT, PART = "index.json", "part-"
 FORMAT = 1
@@ -51,12 +52,9 @@ def read_account(folder: Path) -> Account:
     """CallError where there is no index, or one that cannot be read."""
     if not folder.is_dir():
         raise CallError(f"no such folder: {folder}; `medistill index TABLE --out INDEX` writes an index")
-    try:
-        fields: Any = json.loads((folder / ACCOUNT).read_text("utf-8"))
-    except FileNotFoundError:
-        raise CallError(f"not an index: {folder} holds no {ACCOUNT}; `medistill index` writes one") from None
-    except (OSError, ValueError):
-        raise damaged(folder, f"{ACCOUNT} cannot be read as JSON") from None
+    if not (folder / ACCOUNT).exists():
+        raise CallError(f"not an index: {folder} holds no {ACCOUNT}; `medistill index` writes one")
+    fields = read_json(folder / ACCOUNT, str(damaged(folder, f"{ACCOUNT} cannot be read as JSON")))
     version = fields.get("format") if isinstance(fields, dict) else None
     if version != FORMAT:
         raise CallError(
