@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from medistill.data.corpus import Corpus, open_corpus
 from medistill.system.atomic import write_atomically
 from medistill.system.isolated import cores
 from medistill.system.json_files import canonical_json
+from medistill.system.progress import Progress
 
 REPORT, PAGE = "check.json", "page.html"
 _SEVEREST = ("error", "warning", "note")
@@ -26,7 +26,7 @@ def check_and_write(
     *,
     with_cases: bool = False,
     show_ids: bool = False,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Check the corpus at `path` and write check.json and page.html into `out`; returns the former.
 
