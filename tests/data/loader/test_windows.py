@@ -129,10 +129,12 @@ def test_a_worker_that_is_killed_ends_loading_with_an_error():
 @pytest.mark.slow  # a second Python imports torch
 @pytest.mark.parametrize("end", ["", "raise SystemExit(3)"])
 def test_a_program_that_ends_inside_an_epoch_ends_its_workers(end):
-    script = f"import test_loader\nsource = test_loader.loader(workers=2)\nnext(source.windows(0))\n{end}"
-    ended = subprocess.run(
-        [sys.executable, "-c", script], cwd=Path(__file__).parent, timeout=60, capture_output=True
+    script = (
+        "from tests.data.loader.test_windows import loader\n"
+        f"source = loader(workers=2)\nnext(source.windows(0))\n{end}"
     )
+    root = Path(__file__).parents[3]
+    ended = subprocess.run([sys.executable, "-c", script], cwd=root, timeout=60, capture_output=True)
     assert (ended.returncode, ended.stderr) == (3 if end else 0, b"")
 
 
