@@ -28,8 +28,8 @@ SMALL = replace(
     LIMITS,
     upload_bytes=2_000_000,
     json_bytes=60_000,
-    body_seconds=1.0,
-    head_seconds=1.0,
+    body_seconds=30.0,
+    head_seconds=30.0,
     pixels=4_000_000,
     requests_per_second=10_000.0,
 )

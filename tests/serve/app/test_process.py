@@ -74,7 +74,7 @@ def test_an_attacked_server_lives_on_writes_nothing_and_ends_in_peace(process):
         raw_answer(process.port, f"{upload}Transfer-Encoding: chunked\r\n\r\n", chunked(zeros(2048)))[0]
         == 413
     )
-    assert raw_answer(process.port, f"{upload}Content-Length: 1000\r\n\r\n", trickle(1.5))[0] == 408
+    assert raw_answer(process.port, f"{upload}Content-Length: 1000\r\n\r\n", trickle(20))[0] == 408
     assert client.get("/readyz").status_code == 200
     assert files_in(*process.folders) == before
     process.process.send_signal(signal.SIGTERM)

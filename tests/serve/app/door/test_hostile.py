@@ -1,14 +1,22 @@
 """What an attacker may send: each is refused, and the server lives on."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
-from tests.serve.app.conftest import TOKEN
+from tests.serve.app.conftest import SMALL, TOKEN, serving
 from tests.serve.app.hostile import PATIENT, attacks, chunked, raw_answer, trickle, zeros
 
 ATTACKS = list(attacks())
 HEAD = f"Host: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: image/png\r\n"
+
+
+@pytest.fixture(scope="module")
+def impatient(loader):
+    """A server that waits for a second: too short for whoever asks in earnest on a busy machine."""
+    with serving(loader(), limits=replace(SMALL, body_seconds=1.0, head_seconds=1.0)) as running:
+        yield running
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])
@@ -52,14 +60,14 @@ def test_a_json_body_is_bounded_too(server):
 
 
 @pytest.mark.parametrize("path", ["/v1/images", "/v1/search"])
-def test_a_body_that_trickles_in_runs_out_of_time(server, path):
+def test_a_body_that_trickles_in_runs_out_of_time(impatient, path):
     kind = HEAD if path == "/v1/images" else HEAD.replace("image/png", "application/json")
     head = f"POST {path} HTTP/1.1\r\n{kind}Content-Length: 1000\r\n\r\n"
-    assert raw_answer(server.port, head, trickle(1.5))[0] == 408
+    assert raw_answer(impatient.port, head, trickle(20))[0] == 408
 
 
-def test_a_head_that_trickles_in_runs_out_of_time(server):
-    assert raw_answer(server.port, "GET / HTTP/1.1\r\nHost: ", trickle(1.5))[0] == 408
+def test_a_head_that_trickles_in_runs_out_of_time(impatient):
+    assert raw_answer(impatient.port, "GET / HTTP/1.1\r\nHost: ", trickle(20))[0] == 408
 
 
 def test_a_request_that_is_no_http_is_refused(server):
