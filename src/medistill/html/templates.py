@@ -1,14 +1,20 @@
 """Pages as one HTML file each, from the templates beside the code that fills them."""
 
+import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from medistill.html.words import in_sentence, in_words
 
-_FILTERS: Mapping[str, Any] = {"in_sentence": in_sentence, "in_words": in_words, "whole": "{:,}".format}
+_FILTERS: Mapping[str, Any] = {
+    "in_sentence": in_sentence,
+    "in_words": in_words,
+    "indented": partial(json.dumps, indent=2),
+    "whole": "{:,}".format,
+}
 
 
 def page(package: str, name: str, **values: Any) -> str:

@@ -1,15 +1,14 @@
 """The page and its files, what is served, and whether it is ready."""
 
-import json
 import mimetypes
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from medistill.html import templates
 from medistill.serve.app import forms
 from medistill.serve.app.door.refusal import RefusedError
 from medistill.serve.app.served import Service, service_of
@@ -35,7 +34,7 @@ async def asset(name: str) -> Response:
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> Response:
     schema: dict[str, Any] = request.app.openapi()
-    return HTMLResponse(_templates().get_template("docs.html").render(schema))
+    return HTMLResponse(templates.page("medistill.serve.app", "docs.html", **schema))
 
 
 @router.get("/healthz")
@@ -79,16 +78,3 @@ def _asset(name: str) -> Response:
         raise RefusedError(404, "there is no such page")
     kind = _TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     return Response(assets()[name], media_type=kind, headers={"Cache-Control": "no-cache"})
-
-
-@cache
-def _templates() -> Environment:
-    templates = Environment(
-        loader=PackageLoader("medistill.serve.app"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["indented"] = partial(json.dumps, indent=2)
-    return templates
