@@ -1,13 +1,16 @@
 """`medistill serve`: its flags."""
 
 from contextlib import ExitStack
+from typing import Annotated
+
+import tyro
 
 from medistill.cli.terminal import print_json, say, stages
 from medistill.errors import CallError
 
 
 def serve(
-    model: str | None = None,
+    model: Annotated[str | None, tyro.conf.arg(metavar="[MODEL]")] = None,
     /,
     *,
     index: str | None = None,

@@ -149,7 +149,7 @@ def _largest_difference(model: DualEncoder, folder: Path) -> float:
 def write_hub_card(source: Path, model: DualEncoder, account: Mapping[str, Any], folder: Path) -> None:
     """README.md: the facts of the run `source`, or, of a model folder alone, what the weights tell."""
     letterbox = str(account["letterbox"])
-    loading = _text("use.md", letterbox=letterbox[0].upper() + letterbox[1:])
+    loading = _text("use.txt", letterbox=letterbox[0].upper() + letterbox[1:])
     if (source / "model").is_dir():
         facts = gather(source)
         text = f"{front_matter(facts, library='transformers')}\n{body(facts, loading=loading)}"
