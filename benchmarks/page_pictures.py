@@ -28,6 +28,9 @@ FINDINGS = ("left effusion", "edema", "rib notching")
 FILM = Path("files/csv/films/7.png")
 UNFOLD = "() => document.querySelectorAll('details').forEach((part) => (part.open = true))"
 
+TIMED = "comparisons/objectives/page.html"
+"""It shows how long training took, which no two runs have in common. The same page from the same times is in
+`page_pictures.py BEGUN/whole DONE/again`, of folders that taken_up.py wrote."""
 LEVELS = 2
 """Of 255, up to which a pixel is the same: the edge of a curve is drawn one level apart now and then."""
 
@@ -36,7 +39,7 @@ def pictures(browser: Browser, folder: Path) -> Iterator[tuple[str, bytes]]:
     """A name and a PNG for each page below a folder, width and state of what unfolds."""
     for path in sorted(folder.rglob("*.html")):
         name = path.relative_to(folder).as_posix()
-        for width in WIDTHS:
+        for width in () if name == TIMED else WIDTHS:
             page = browser.new_page(viewport={"width": width, "height": 900})
             page.goto(path.absolute().as_uri())
             yield f"{name} {width} closed", page.screenshot(full_page=True)
