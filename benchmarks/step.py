@@ -20,10 +20,10 @@ from lightning_fabric import Fabric
 from saved_activations import saved_activations
 
 from medistill.data.loader import Window
-from medistill.engine.objectives import make_method, steps_every
+from medistill.engine.objectives import batching_of, make_method, steps_every
 from medistill.engine.optimizer import make_optimizer, take_step
 from medistill.engine.plan.probe import model_at_random, synthetic_window
-from medistill.engine.step import Batching, train_window
+from medistill.engine.step import train_window
 from medistill.recipe import Recipe, small
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
@@ -45,7 +45,7 @@ def entrant(recipe: Recipe, fabric: Fabric) -> Entrant:
     method = make_method(recipe, model.to(fabric.device), fabric)
     student, optimizer = fabric.setup(model, make_optimizer(model, lr=1e-4, weight_decay=0.05))
     student.train()
-    batching = Batching(recipe.micro_batch, recipe.micro_batch * steps_every(recipe))
+    batching = batching_of(recipe)
 
     def run(window: Window) -> None:
         train_window(

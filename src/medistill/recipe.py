@@ -69,6 +69,11 @@ class Recipe:
     """Pairs that are compared with each other: the effective batch, over all ranks."""
     micro_batch: int = 16
     """Pairs whose activations are in a device's memory at once."""
+    image_micro_batch: int = 0
+    """Images of one pass of the image tower where it passes alone (`msd` without a live term, `gradcache`,
+    `siglip`, `moco`); 0: as `micro_batch`. May change on resume: gradients are the same."""
+    text_micro_batch: int = 0
+    """The same of texts and the text tower."""
     micro_per_step: int = 1
     """Micro-batches per optimizer step of `msd`; window / micro_batch is plain gradient accumulation."""
     teacher_chunk: int = 0
@@ -135,12 +140,14 @@ class Recipe:
 
 FREE_ON_RESUME = ("workers", "log_every", "checkpoint_seconds")
 """Fields that do not touch the weights."""
+ADDED: Mapping[str, Any] = {"image_micro_batch": 0, "text_micro_batch": 0}
+"""Fields that configs of earlier versions lack, at the values those versions trained with."""
 
 _LEAST = {
     **dict.fromkeys(("window", "micro_batch", "micro_per_step", "dim", "size", "epochs", "log_every"), 1),
     **dict.fromkeys(("queue_max_age", "validation_pairs", "min_patients"), 1),
     **dict.fromkeys(("seed", "workers", "queue", "queue_warmup", "alpha_ramp", "weight_decay"), 0),
-    "teacher_chunk": 0,
+    **dict.fromkeys(("teacher_chunk", "image_micro_batch", "text_micro_batch"), 0),
     "checkpoint_seconds": 0,
     "max_tokens": 3,  # a word between the two tokens that mark a text's ends
     "vocabulary": 200,  # letters, digits and punctuation alone take about a hundred
@@ -174,8 +181,8 @@ def to_config(recipe: Recipe) -> dict[str, Any]:
 
 
 def from_config(config: Mapping[str, Any]) -> Recipe:
-    """The inverse of `to_config`; CallError for a field this version does not know or lacks."""
-    known = {f.name for f in dataclasses.fields(Recipe)}
+    """The inverse of `to_config`, also of an earlier version's; CallError for a field that is not known or absent."""
+    known, config = {f.name for f in dataclasses.fields(Recipe)}, {**ADDED, **config}
     if set(config) != known:
         odd = sorted(set(config) ^ known)
         raise CallError(f"config.json has other fields than this version's recipe ({', '.join(odd[:5])})")

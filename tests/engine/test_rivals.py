@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from medistill.engine.method import chunk_rows
+from medistill.engine.batching import chunk_rows
 from medistill.engine.objectives import make_method, steps_every
 from medistill.engine.step import Batching, train_window
 from medistill.recipe import Encoder
@@ -129,5 +129,5 @@ def test_the_teacher_takes_no_more_memory_than_the_student(fabric, recomputed, c
     model = tiny_model(recipe).double()
     method, encoded = make_method(recipe, model, fabric), []
     method.teacher.register_forward_pre_hook(lambda teacher, inputs: encoded.append(len(inputs[0])))
-    method.open_window(fabric.setup_module(model), tiny_window(model), micro=2)
+    method.open_window(fabric.setup_module(model), tiny_window(model), Batching(2, 8))
     assert encoded == chunks

@@ -41,9 +41,9 @@ def gradient(fabric, name, micro):
     return {"gradient": steps.gradients[0], "loss": loss}
 
 
-def teacher_after_steps(fabric):
+def teacher_after_steps(fabric, live_share):
     """The teacher after three windows of real steps, each rank with images and dropout of its own."""
-    recipe = tiny_recipe(objective="msd", momentum=0.5)
+    recipe = tiny_recipe(objective="msd", momentum=0.5, live_share=live_share)
     torch.manual_seed(0)
     model = tiny_model(recipe).train()
     method = make_method(recipe, model, fabric)
@@ -66,7 +66,7 @@ MICRO = {"clip": 4, "moco": 4, "msd_live": 4, "msd": 3, "gradcache": 3, "siglip"
 if __name__ == "__main__":
     fabric = make_fabric("32")
     found = {name: gradient(fabric, name, micro) for name, micro in MICRO.items()}
-    found["teacher"] = teacher_after_steps(fabric)
+    found["teacher"] = {share: teacher_after_steps(fabric, share) for share in (0.0, 0.3)}
     everyones = [None] * fabric.world_size
     distributed.all_gather_object(everyones, found)
     if fabric.is_global_zero:

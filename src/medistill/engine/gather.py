@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Shaped
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from medistill.model.dual import Embeddings
 
@@ -35,6 +35,19 @@ def gathered_embeddings(own: Embeddings) -> Embeddings:
         return own
     image, text = gathered(torch.cat([own.image, own.text], dim=1)).chunk(2, dim=1)
     return own._replace(image=image, text=text)
+
+
+@torch.no_grad()
+def average_gradients(model: nn.Module) -> None:
+    """The mean over ranks of every gradient, in place; weights that have none are left out on all ranks alike."""
+    if ranks() == 1:
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    # Begun one after the other without waiting, so that the small ones do not wait for each other.
+    for work in [distributed.all_reduce(gradient, async_op=True) for gradient in gradients]:
+        if work:
+            work.wait()
+    torch._foreach_div_(gradients, float(ranks()))  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
 
 class _Gathered(torch.autograd.Function):

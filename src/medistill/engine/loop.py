@@ -22,10 +22,10 @@ from medistill.engine.checkpoint import (
 )
 from medistill.engine.collapse import EARLIEST, CollapseWatch, check_finite
 from medistill.engine.gather import any_rank, from_first_rank, of_all_ranks, ranks
-from medistill.engine.objectives import make_method, steps_every
+from medistill.engine.objectives import batching_of, make_method
 from medistill.engine.optimizer import make_optimizer, scaler_of, take_step
 from medistill.engine.schedule import lr_factor
-from medistill.engine.step import Batching, train_window
+from medistill.engine.step import train_window
 from medistill.engine.track import Track, standing
 from medistill.errors import CallError, StoppedError
 from medistill.model.dual import DualEncoder
@@ -58,7 +58,7 @@ class Trainer:
     ):
         self.recipe, self.loader, self.run = recipe, loader, run
         self.fabric, self.validate, self.corpus_hash = fabric, validate, corpus_hash
-        self.batching = Batching(recipe.micro_batch, recipe.micro_batch * steps_every(recipe))
+        self.batching = batching_of(recipe)
         self.method = make_method(recipe, student, fabric)
         optimizer = make_optimizer(student, lr=recipe.lr, weight_decay=recipe.weight_decay)
         self.student, self.optimizer = fabric.setup(student, optimizer)
@@ -187,6 +187,7 @@ class Trainer:
             "random": random,
             "position": {name: getattr(self, name) for name in POSITION},
             "micro": self.batching.micro,
+            "micro_of_towers": [self.batching.image, self.batching.text],
             "suspicious": self.collapse.suspicious,
             "loss_sum": self.loss_sum,
             "track": self.track.length,
@@ -213,6 +214,7 @@ class Trainer:
         self.collapse = CollapseWatch(state["suspicious"])
         self.loss_sum.copy_(state["loss_sum"])
         self.batching.micro = state["micro"]
+        self.batching.image, self.batching.text = state.get("micro_of_towers", (0, 0))
         restore_random_state(state["random"][self.fabric.global_rank])
         log.info("going on from window %d of %d", self.window, len(self.places))
         return state["track"]

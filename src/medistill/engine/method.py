@@ -10,8 +10,9 @@ from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPri
 from torch import Tensor, nn
 
 from medistill.data.loader.windows import Window
+from medistill.engine.batching import Batching, Tower
 from medistill.engine.gather import gathered, gathered_embeddings
-from medistill.model.dual import DualEncoder, Embeddings
+from medistill.model.dual import DualEncoder, Embeddings, Head
 from medistill.objective import positive_mask
 
 PairLoss = Callable[[Embeddings, Embeddings, Bool[Tensor, "b n"]], Float[Tensor, ""]]
@@ -24,18 +25,21 @@ class Method(ABC):
     def set_schedule(self, progress: float, epoch: float) -> None:  # noqa: B027
         """Before a window: how far the run is, 0..1, and in epochs."""
 
-    def open_window(self, student: _FabricModule, window: Window, micro: int) -> None:  # noqa: B027
-        """Before the first micro-batch; again if it turns out that `micro` pairs were too many."""
+    def open_window(self, student: _FabricModule, window: Window, batching: Batching) -> None:  # noqa: B027
+        """Before the first step; again if memory ran out in it."""
 
-    def open_micro(self, rows: slice) -> None:  # noqa: B027
-        """Before the student's pass over these rows of the window."""
+    def open_step(self, window: Window, step: slice) -> None:  # noqa: B027
+        """Before the passes of an optimizer step over these rows; again if memory ran out in them."""
+
+    def open_pass(self, tower: Tower | None, rows: slice) -> None:  # noqa: B027
+        """Before the student's pass over these rows of the window, by one tower or (None) both."""
 
     @abstractmethod
     def loss(self, query: Embeddings, part: Window, rows: slice) -> Float[Tensor, ""]:
         """Mean over the pairs of one micro-batch, in nats; `rows` says where it lies in the window."""
 
-    def after_step(self, student: nn.Module) -> None:  # noqa: B027
-        """After each optimizer step that was taken."""
+    def close_step(self, student: nn.Module, *, taken: bool) -> None:  # noqa: B027
+        """After each optimizer step; `taken` is False where the scaler of fp16 skipped it."""
 
     def close_window(self) -> None:  # noqa: B027
         """After the last micro-batch."""
@@ -56,6 +60,28 @@ class Method(ABC):
         """The inverse of `state_dict`."""
 
 
+class ByTower(Method):
+    """A loss that is a sum of an image part and a text part, since its keys carry no gradient.
+
+    A tower's graph can then be gone before the other's begins: the larger of the two is the peak, not both.
+    """
+
+    by_tower = True
+    """Whether it is such a sum as it is set."""
+
+    @abstractmethod
+    def tower_loss(
+        self, tower: Tower, query: Float[Tensor, "b d"], head: Head, part: Window, rows: slice
+    ) -> Float[Tensor, ""]:
+        """That tower's part of `loss`; `query` holds its embeddings of the rows."""
+
+    def loss(self, query: Embeddings, part: Window, rows: slice) -> Float[Tensor, ""]:
+        """Both parts, for a model that embeds images and texts in one pass only."""
+        head = Head(query.scale, query.bias)
+        image = self.tower_loss("image", query.image, head, part, rows)
+        return image + self.tower_loss("text", query.text, head, part, rows)
+
+
 class InBatch(Method):
     """A loss among the live embeddings of a micro-batch, over all ranks."""
 
@@ -71,8 +97,3 @@ def positives_of(study: Int[Tensor, " b"], text: Int[Tensor, " b"]) -> Bool[Tens
     """Which pairs of all ranks belong to each of these."""
     all_studies, all_texts = gathered(torch.stack([study, text], dim=1)).unbind(dim=1)
     return positive_mask(study, text, all_studies, all_texts)
-
-
-def chunk_rows(pairs: int, size: int) -> list[slice]:
-    """Slices of at most `size` rows that cover `pairs` rows in order."""
-    return [slice(start, min(start + size, pairs)) for start in range(0, pairs, size)]

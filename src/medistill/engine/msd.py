@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from medistill.data.loader.windows import Window
 from medistill.engine.gather import gathered_embeddings, ranks
 from medistill.engine.keys import KeyQueue, Keys, joined
-from medistill.engine.method import Method, chunk_rows
-from medistill.model.dual import DualEncoder, Embeddings
+from medistill.engine.method import ByTower
+from medistill.engine.batching import Batching, Tower, chunk_rows
+from medistill.model.dual import DualEncoder, Embeddings, Head
 from medistill.model.teacher import half_life, update_teacher
 from medistill.objective import distilled_contrast, soft_targets, symmetric_contrast
 
@@ -29,7 +30,7 @@ class MsdSettings(NamedTuple):
     queue_in_use: bool
 
 
-class Msd(Method):
+class Msd(ByTower):
     """Queries against the teacher's keys of the whole window, over all ranks.
 
     teacher   `make_teacher` of the student: any module that makes `Embeddings` of `Window.inputs` and has the
@@ -51,14 +52,17 @@ class Msd(Method):
         self.live_share, self.teacher_chunk = live_share, teacher_chunk
         self.queue, self.deliver_teacher = queue, deliver_teacher
         self.settings = schedule(0.0, 0.0)
+        self.by_tower = not live_share
+        self.first = 0
+        """Row of the window that the first of `own` belongs to."""
 
     def set_schedule(self, progress: float, epoch: float) -> None:
         """Alpha, momentum and the use of the queue."""
         self.settings = self.schedule(progress, epoch)
 
-    def open_window(self, student: _FabricModule, window: Window, micro: int) -> None:
+    def open_window(self, student: _FabricModule, window: Window, batching: Batching) -> None:
         """Keys and the teacher's scale, which then stay fixed."""
-        self._encode(window, self.teacher_chunk * micro)
+        self._encode(window, self.teacher_chunk * batching.micro)
 
     @torch.no_grad()
     def _encode(self, window: Window, chunk: int) -> None:
@@ -75,18 +79,34 @@ class Msd(Method):
         older = self.queue.keys if self.queue and self.settings.queue_in_use else None
         self.keys = joined(self.window_keys, older) if older is not None else self.window_keys
 
+    def tower_loss(
+        self, tower: Tower, query: Float[Tensor, "b d"], head: Head, part: Window, rows: slice
+    ) -> Float[Tensor, ""]:
+        """Half of the contrast of one tower's queries with the other's keys, at the teacher's targets."""
+        own = self._own(rows)
+        keys, belief = (self.keys.text, own.image) if tower == "image" else (self.keys.image, own.text)
+        distilled = distilled_contrast(
+            query,
+            keys,
+            belief,
+            self.keys.positives(own),
+            scale=head.scale,
+            teacher_scale=self.teacher_scale,
+            alpha=self.settings.alpha,
+        )
+        return distilled / 2
+
     def loss(self, query: Embeddings, part: Window, rows: slice) -> Float[Tensor, ""]:
         """(1 - w) * queries against the window's keys + w * against the micro-batch's own live embeddings."""
-        own, soft = self.own[rows], {"teacher_scale": self.teacher_scale, "alpha": self.settings.alpha}
-        positive = self.keys.positives(own)
-        distilled = partial(distilled_contrast, positive=positive, scale=query.scale, **soft)
-        forth = distilled(query.image, self.keys.text, own.image)
-        loss = (forth + distilled(query.text, self.keys.image, own.text)) / 2
-        return torch.lerp(loss, self._live(query, own, rows), self.live_share) if self.live_share else loss
+        loss = super().loss(query, part, rows)
+        return torch.lerp(loss, self._live(query, rows), self.live_share) if self.live_share else loss
 
-    def _live(self, query: Embeddings, own: Keys, rows: slice) -> Float[Tensor, ""]:
+    def _own(self, rows: slice) -> Keys:
+        return self.own[rows.start - self.first : rows.stop - self.first]
+
+    def _live(self, query: Embeddings, rows: slice) -> Float[Tensor, ""]:
         """The same within the micro-batch of all ranks, against embeddings that receive a gradient too."""
-        live = gathered_embeddings(query)
+        own, live = self._own(rows), gathered_embeddings(query)
         around = self.window_keys[rows_of_all_ranks(rows, len(self.own)).to(own.study.device)]
         soft = partial(
             soft_targets,
@@ -97,9 +117,10 @@ class Msd(Method):
         targets = soft(own.image, around.text), soft(own.text, around.image)
         return symmetric_contrast(query.image, query.text, live.image, live.text, *targets, scale=query.scale)
 
-    def after_step(self, student: nn.Module) -> None:
+    def close_step(self, student: nn.Module, *, taken: bool) -> None:
         """Move the teacher towards the student."""
-        update_teacher(self.teacher, student, self.settings.momentum)
+        if taken:
+            update_teacher(self.teacher, student, self.settings.momentum)
 
     def close_window(self) -> None:
         """Let the queue have the window's keys."""
@@ -134,17 +155,20 @@ class Msd(Method):
 
 
 class Moco(Msd):
-    """MoCo (He et al. 2020) for two modalities: a micro-batch's teacher keys and the queue, hard targets."""
+    """MoCo (He et al. 2020) for two modalities: a step's teacher keys and the queue, hard targets."""
 
-    def open_window(self, student: _FabricModule, window: Window, micro: int) -> None:
-        """Keys are made micro-batch by micro-batch."""
+    def open_window(self, student: _FabricModule, window: Window, batching: Batching) -> None:
+        """Keys are made step by step."""
 
-    def loss(self, query: Embeddings, part: Window, rows: slice) -> Float[Tensor, ""]:
-        """Queries against the keys of their own micro-batch and of those before it."""
-        self._encode(part, len(part))
-        loss = super().loss(query, part, slice(0, len(part)))
+    def open_step(self, window: Window, step: slice) -> None:
+        """Keys of the step's own pairs, and those before them."""
+        self.first = step.start
+        self._encode(window.part(step, self.fabric.device), step.stop - step.start)
+
+    def close_step(self, student: nn.Module, *, taken: bool) -> None:
+        """The queue has the step's keys from here on."""
+        super().close_step(student, taken=taken)
         super().close_window()
-        return loss
 
     def close_window(self) -> None:
         """The queue has its keys already."""

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from medistill.engine.batching import Batching
 from medistill.engine.cached import Cached
 from medistill.engine.keys import KeyQueue
 from medistill.engine.method import InBatch, Method
@@ -35,6 +36,12 @@ def make_method(recipe: Recipe, student: DualEncoder, fabric: Fabric) -> Method:
 def steps_every(recipe: Recipe) -> int:
     """Micro-batches per optimizer step."""
     return _OBJECTIVES[recipe.objective].steps_every(recipe)
+
+
+def batching_of(recipe: Recipe) -> Batching:
+    """How the recipe cuts a rank's share of a window."""
+    per_step = recipe.micro_batch * steps_every(recipe)
+    return Batching(recipe.micro_batch, per_step, image=recipe.image_micro_batch, text=recipe.text_micro_batch)
 
 
 def queue_size(recipe: Recipe) -> int:

@@ -35,6 +35,13 @@ class Embeddings(NamedTuple):
     """Added to scaled similarities by `siglip`; 0 where nothing learns it."""
 
 
+class Head(NamedTuple):
+    """What the towers share."""
+
+    scale: Float[Tensor, ""]
+    bias: Float[Tensor, ""]
+
+
 class DualEncoder(nn.Module):
     """Image tower and text tower with bias-free projections to unit vectors of width `dim`.
 
@@ -76,10 +83,13 @@ class DualEncoder(nn.Module):
 
         lower   what `self.text.lower(tokens, mask)` gives, if it has been computed before.
         """
-        scale = self.log_scale.exp()
-        bias = torch.zeros_like(scale) if self.bias is None else self.bias
         text = self.embed_tokens(tokens, mask, lower)
-        return Embeddings(self.embed_images(images), text, scale, bias)
+        return Embeddings(self.embed_images(images), text, *self.head())
+
+    def head(self) -> Head:
+        """Scale and bias, with the gradient of what is made of them."""
+        scale = self.log_scale.exp()
+        return Head(scale, torch.zeros_like(scale) if self.bias is None else self.bias)
 
     def embed_images(self, images: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b d"]:
         """Unit embeddings of 8-bit grey images of the model's size."""

@@ -19,9 +19,9 @@ from lightning_fabric import Fabric
 
 from medistill.data.loader.windows import Window, WindowLoader
 from medistill.data.loader.wording import Wordings
-from medistill.engine.objectives import make_method, steps_every
+from medistill.engine.objectives import batching_of, make_method
 from medistill.engine.optimizer import make_fabric, make_optimizer, take_step
-from medistill.engine.step import Batching, train_window
+from medistill.engine.step import train_window
 from medistill.errors import MedistillError
 from medistill.model.dual import DualEncoder, assemble
 from medistill.model.start import start_model
@@ -139,7 +139,8 @@ def _train(fabric: Fabric, recipe: Recipe, model: DualEncoder) -> tuple[float, f
     model goes on growing for some windows: they are gone through where that takes no time.
     """
     window = synthetic_window(recipe, model, probed_window(recipe))
-    batching = Batching(recipe.micro_batch, min(steps_every(recipe) * recipe.micro_batch, len(window)))
+    batching = batching_of(recipe)
+    batching.per_step = min(batching.per_step, len(window))
     if recipe.objective == "msd":
         batching.per_step = min(batching.per_step, -(-len(window) // 2))
     method = make_method(recipe, model, fabric)
