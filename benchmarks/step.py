@@ -1,10 +1,12 @@
-"""Speed and activation memory of every objective on the towers of `small`, in one process.
+"""Speed and activation memory of every objective on a recipe's towers, in one process.
 
-    python benchmarks/step.py [--json] [--device cuda]
+    python benchmarks/step.py [--recipe small] [--json] [--device cuda]
+    python benchmarks/step.py --recipe chest_resnet50 --micro 4 --multiples 1 4 --objectives clip msd
 
 Throughput is that of whole windows with optimizer steps, relative to clip at the same micro-batch: the
-median over repeats in which the objectives take turns. Peak activation bytes are counted: what autograd keeps
-for the backward pass, weights and window apart. They are the same on every machine.
+median over repeats in which the objectives take turns, one model in memory at a time. Peak activation bytes
+are counted: what autograd keeps for the backward pass, weights and window apart. They are the same on every
+machine.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from lightning_fabric import Fabric
@@ -24,10 +27,11 @@ from medistill.engine.objectives import batching_of, make_method, steps_every
 from medistill.engine.optimizer import make_optimizer, take_step
 from medistill.engine.plan.probe import model_at_random, synthetic_window
 from medistill.engine.step import train_window
-from medistill.recipe import Recipe, small
+from medistill.recipe import RECIPES, Recipe
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 """Windows whose activations are measured, in micro-batches."""
+OBJECTIVES = ("clip", "gradcache", "siglip", "moco", "msd")
 
 
 @dataclass
@@ -60,11 +64,12 @@ def entrant(recipe: Recipe, fabric: Fabric) -> Entrant:
     return Entrant(recipe, run, list(model.parameters()))
 
 
-def recipes(window: int, micro: int) -> list[Recipe]:
-    """Every objective; msd with a step per window, as in the paper, and with one per micro-batch."""
-    base = replace(small(), window=window, micro_batch=micro)
-    rivals = [replace(base, objective=name) for name in ("clip", "gradcache", "siglip", "moco")]
-    return [*rivals, *(replace(base, micro_per_step=every) for every in dict.fromkeys((window // micro, 1)))]
+def recipes(base: Recipe, objectives: list[str], window: int) -> list[Recipe]:
+    """The objectives; msd with a step per window, as in the paper, and with one per micro-batch."""
+    base = replace(base, window=window)
+    rivals = [replace(base, objective=name) for name in objectives if name != "msd"]
+    steps = dict.fromkeys((window // base.micro_batch, 1)) if "msd" in objectives else ()
+    return [*rivals, *(replace(base, micro_per_step=every) for every in steps)]
 
 
 def seconds_of(run: Entrant, window: Window, fabric: Fabric) -> float:
@@ -75,16 +80,21 @@ def seconds_of(run: Entrant, window: Window, fabric: Fabric) -> float:
     return time.perf_counter() - start
 
 
-def throughputs(entrants: list[Entrant], window: Window, fabric: Fabric, repeats: int) -> list[float]:
+def throughputs(entered: list[Recipe], window: Window, fabric: Fabric, repeats: int) -> list[float]:
     """Each one's pairs per second relative to the first's, the median over interleaved repeats."""
-    for each in entrants:
-        seconds_of(each, window, fabric)
-    ratios: list[list[float]] = [[] for _ in entrants]
+    ratios: list[list[float]] = [[] for _ in entered]
     for _ in range(repeats):
-        times = [seconds_of(each, window, fabric) for each in entrants]
+        times = [warm_seconds(recipe, window, fabric) for recipe in entered]
         for ratio, taken in zip(ratios, times, strict=True):
             ratio.append(times[0] / taken)
     return [statistics.median(ratio) for ratio in ratios]
+
+
+def warm_seconds(recipe: Recipe, window: Window, fabric: Fabric) -> float:
+    """Of a window once the moments and the libraries are there."""
+    each = entrant(recipe, fabric)
+    each.run(cut(window, min(2 * recipe.micro_batch, len(window))))
+    return seconds_of(each, window, fabric)
 
 
 def activation_bytes(run: Entrant, window: Window) -> int:
@@ -98,16 +108,18 @@ def window_bytes(window: Window) -> int:
     return sum(x.numel() * x.element_size() for x in (window.images, window.tokens, window.mask))
 
 
-def rows(fabric: Fabric, *, micro: int, window: int, repeats: int) -> list[dict]:
+def rows(
+    fabric: Fabric, base: Recipe, objectives: list[str], *, multiples: list[int], repeats: int
+) -> list[dict]:
     """One row for each objective and window."""
-    table = []
-    base = recipes(window, micro)[0]
-    drawn = synthetic_window(base, model_at_random(base), micro * MULTIPLES[-1])
-    entrants = [entrant(recipe, fabric) for recipe in recipes(window, micro)]
-    relative = throughputs(entrants, cut(drawn, window), fabric, repeats)
-    speed = {(e.recipe.objective, steps_every(e.recipe)): r for e, r in zip(entrants, relative, strict=True)}
-    for size in sorted({window, *(micro * multiple for multiple in MULTIPLES)}):
-        for recipe in recipes(size, micro):
+    table, micro, window = [], base.micro_batch, base.window
+    sizes = sorted({window, *(micro * multiple for multiple in multiples)})
+    drawn = synthetic_window(base, model_at_random(base), sizes[-1])
+    entered = partial(recipes, base, objectives)
+    relative = throughputs(entered(window), cut(drawn, window), fabric, repeats)
+    speed = {(e.objective, steps_every(e)): r for e, r in zip(entered(window), relative, strict=True)}
+    for size in sizes:
+        for recipe in entered(size):
             every = steps_every(recipe)
             row = {"objective": recipe.objective, "window": size, "micro_batch": micro}
             row["micro_per_step"] = every
@@ -135,13 +147,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--recipe", default="small", choices=sorted(RECIPES))
     parser.add_argument("--micro", type=int, default=16)
-    parser.add_argument("--window", type=int, default=256)
+    parser.add_argument("--window", type=int, help="for speed; the largest of --multiples, but at most 16")
+    parser.add_argument(
+        "--multiples", type=int, nargs="+", default=MULTIPLES, help="micro-batches of a window"
+    )
+    parser.add_argument("--objectives", nargs="+", default=OBJECTIVES, choices=OBJECTIVES)
     parser.add_argument("--repeats", type=int, default=7)
-    asked = parser.parse_args()
-    fabric = Fabric(accelerator=asked.device, devices=1)
-    table = rows(fabric, micro=asked.micro, window=asked.window, repeats=asked.repeats)
-    if asked.json:
+    options = parser.parse_args()
+    fabric = Fabric(accelerator=options.device, devices=1)
+    window = options.window or options.micro * min(16, max(options.multiples))
+    base = replace(RECIPES[options.recipe](), micro_batch=options.micro, window=window)
+    multiples, repeats = options.multiples, options.repeats
+    table = rows(fabric, base, options.objectives, multiples=multiples, repeats=repeats)
+    if options.json:
         json.dump(table, sys.stdout)
         return
     print("objective  window  micro-batch  per step  throughput  activations, MB  input, MB")

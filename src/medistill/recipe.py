@@ -83,8 +83,10 @@ class Recipe:
     """Share of the teacher's similarities in the targets, 0..1."""
     alpha_ramp: float = 1.0
     """Epochs over which alpha rises from 0."""
-    live_share: float = 0.3
-    """Weight of the in-batch loss on live embeddings, 0..1; a softmax of its own beside the window's."""
+    live_share: float = 0.0
+    """Weight of the in-batch loss on live embeddings, 0..1; a softmax of its own beside the window's. Above 0
+    both towers' activations are in memory at once. Over five seeds it gained .008 of report-to-image
+    recall@10, and nothing else."""
     momentum: float = 0.9
     """The teacher keeps this much of itself at each optimizer step, at the start of the run."""
     momentum_end: float = 0.99
@@ -181,7 +183,7 @@ def to_config(recipe: Recipe) -> dict[str, Any]:
 
 
 def from_config(config: Mapping[str, Any]) -> Recipe:
-    """The inverse of `to_config`, also of an earlier version's; CallError for a field that is not known or absent."""
+    """The inverse of `to_config`, an earlier version's too; CallError for a field that is unknown or absent."""
     known, config = {f.name for f in dataclasses.fields(Recipe)}, {**ADDED, **config}
     if set(config) != known:
         odd = sorted(set(config) ^ known)
@@ -225,9 +227,8 @@ def quickstart() -> Recipe:
     Memory: weights 7 MB, as much for gradients and for the teacher, 13 MB for AdamW's moments; activations
     1.3 MB a pair, 21 MB a micro-batch; keys 0.3 MB. The process takes 0.6 GB, most of it its libraries.
     """
-    return Recipe(
-        name="quickstart", image=_small_resnet(), text=_small_bert(), epochs=3, lr=7e-4, augment=False
-    )
+    towers = {"image": _small_resnet(), "text": _small_bert()}
+    return Recipe(name="quickstart", **towers, epochs=3, lr=7e-4, augment=False, live_share=0.3)
 
 
 def small() -> Recipe:
@@ -271,7 +272,7 @@ def msd_paper() -> Recipe:
     targets, no live term. Window and micro-batch are those of the authors' earlier SOCOLA (1,024 and 32);
     momentum, alpha, its ramp, queue, temperature and learning rate those of ALBEF, whose targets these are.
     """
-    known = {"micro_per_step": 32, "live_share": 0.0, "queue": 65536, "queue_max_age": 64}
+    known = {"micro_per_step": 32, "queue": 65536, "queue_max_age": 64}
     albef = {"momentum": 0.995, "momentum_end": 0.995, "alpha": 0.4, "alpha_ramp": 1.0, "queue_warmup": 0.0}
     values: dict[str, Any] = {**_CHEST, **known, **albef}
     return Recipe(name="msd_paper", image=Encoder(type="resnet"), text=Encoder(type="bert"), **values)

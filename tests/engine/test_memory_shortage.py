@@ -49,7 +49,7 @@ def test_out_of_memory_halves_the_tower_that_failed_and_leaves_the_gradient_as_i
 
 def test_out_of_memory_with_both_towers_at_work_halves_the_micro_batch(fabric):
     live = {"live_share": 1.0, "alpha": 0.0}
-    (first, second), _ = gradients(fabric, msd(fabric, tiny_model(), **live), micro=4, micro_per_step=1)
+    (first, _), _ = gradients(fabric, msd(fabric, tiny_model(), **live), micro=4, micro_per_step=1)
     quarters, _ = gradients(fabric, msd(fabric, tiny_model(), **live), micro=2, micro_per_step=2)
     batching, short_model = Batching(4, 4), short_of_memory(tiny_model().double(), 2)
     short = trained(fabric, short_model, msd(fabric, tiny_model(), **live), batching)

@@ -28,7 +28,7 @@ def student_for(name):
 
 
 def gradients(fabric, name, model, batching, *, wrapped=None):
-    """One gradient for each step of a window, and its loss; `wrapped` holds `model` and is what is trained."""
+    """One gradient for each step of a window, and its loss; `wrapped` holds `model` and is trained."""
     steps, window = Steps(model), tiny_window(model, PAIRS)
     method, student = method_of(fabric, name, model), fabric.setup_module(wrapped or model)
     loss = train_window(fabric, student, method, window, batching=batching, optimizer_step=steps)

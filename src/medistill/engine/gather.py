@@ -39,7 +39,7 @@ def gathered_embeddings(own: Embeddings) -> Embeddings:
 
 @torch.no_grad()
 def average_gradients(model: nn.Module) -> None:
-    """The mean over ranks of every gradient, in place; weights that have none are left out on all ranks alike."""
+    """The mean over ranks of every gradient, in place; all ranks have the same ones."""
     if ranks() == 1:
         return
     gradients = [p.grad for p in model.parameters() if p.grad is not None]

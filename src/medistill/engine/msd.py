@@ -11,10 +11,10 @@ from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPri
 from torch import Tensor, nn
 
 from medistill.data.loader.windows import Window
+from medistill.engine.batching import Batching, Tower, chunk_rows
 from medistill.engine.gather import gathered_embeddings, ranks
 from medistill.engine.keys import KeyQueue, Keys, joined
 from medistill.engine.method import ByTower
-from medistill.engine.batching import Batching, Tower, chunk_rows
 from medistill.model.dual import DualEncoder, Embeddings, Head
 from medistill.model.teacher import half_life, update_teacher
 from medistill.objective import distilled_contrast, soft_targets, symmetric_contrast

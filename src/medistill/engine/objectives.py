@@ -41,7 +41,9 @@ def steps_every(recipe: Recipe) -> int:
 def batching_of(recipe: Recipe) -> Batching:
     """How the recipe cuts a rank's share of a window."""
     per_step = recipe.micro_batch * steps_every(recipe)
-    return Batching(recipe.micro_batch, per_step, image=recipe.image_micro_batch, text=recipe.text_micro_batch)
+    return Batching(
+        recipe.micro_batch, per_step, image=recipe.image_micro_batch, text=recipe.text_micro_batch
+    )
 
 
 def queue_size(recipe: Recipe) -> int:

@@ -20,7 +20,6 @@ from medistill.model.dual import DualEncoder
 from medistill.model.encoder import TextTower
 
 
-
 def train_window(
     fabric: Fabric,
     student: _FabricModule,
@@ -93,7 +92,7 @@ def _accumulated(
 def _tower_by_tower(
     fabric: Fabric, model: DualEncoder, method: ByTower, window: Window, step: slice, batching: Batching
 ) -> Float[Tensor, ""]:
-    """All images of the step by the image tower, then all texts by the other: one graph of one tower at a time.
+    """All images of the step by the image tower, then all texts by the other: the graph of one is alive.
 
     Each pass weighs its share of the step's pairs, a short last one included.
     """
