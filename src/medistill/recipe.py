@@ -183,7 +183,7 @@ def to_config(recipe: Recipe) -> dict[str, Any]:
 
 
 def from_config(config: Mapping[str, Any]) -> Recipe:
-    """The inverse of `to_config`, an earlier version's too; CallError for a field that is unknown or absent."""
+    """The inverse of `to_config`, also an earlier version's; CallError for an unknown or absent field."""
     known, config = {f.name for f in dataclasses.fields(Recipe)}, {**ADDED, **config}
     if set(config) != known:
         odd = sorted(set(config) ^ known)

@@ -38,6 +38,11 @@ def steps_every(recipe: Recipe) -> int:
     return _OBJECTIVES[recipe.objective].steps_every(recipe)
 
 
+def by_tower(recipe: Recipe) -> bool:
+    """Whether a step goes through one tower at a time: keys without a gradient, or with a cached one."""
+    return recipe.objective != "clip" and not (recipe.objective == "msd" and recipe.live_share)
+
+
 def batching_of(recipe: Recipe) -> Batching:
     """How the recipe cuts a rank's share of a window."""
     per_step = recipe.micro_batch * steps_every(recipe)

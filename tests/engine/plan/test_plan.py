@@ -83,6 +83,31 @@ def test_a_recipe_that_does_not_fit_is_planned_at_the_largest_that_does():
     assert not as_json(plan)["fits"]
 
 
+def by_tower(recipe: Recipe, image: int, text: int) -> Plan:
+    """The same where an image takes `image` MB and a text `text`; the larger makes the line."""
+    plan = planned(recipe)
+    alone = {"image": max(image, text // 4), "text": max(text, image // 4)}
+    last = plan.measures[-1]
+    taken = last.peak - 80 * MB
+    towers = {name: measure(4, taken + 4 * each * MB) for name, each in alone.items()}
+    return dataclasses.replace(plan, towers=towers)
+
+
+def test_each_tower_is_planned_with_passes_of_its_own_and_the_steps_stay():
+    recipe = tiny_recipe(window=512, micro_batch=256)
+    plan = by_tower(recipe, image=20, text=5)
+    images, texts = plan.largest_pass("image"), plan.largest_pass("text")
+    assert images == plan.largest < 256
+    assert texts == pytest.approx(4 * images, abs=4)
+    assert plan.planned == dataclasses.replace(recipe, image_micro_batch=images, text_micro_batch=texts)
+    assert f"--image-micro-batch {images} --text-micro-batch {texts}" in summary(plan)[-1]
+    assert as_json(plan)["largest_text_micro_batch"] == texts
+
+
+def test_a_towers_passes_are_no_larger_than_an_optimizer_step():
+    assert by_tower(tiny_recipe(window=512, micro_batch=8), image=20, text=5).largest_pass("text") == 8
+
+
 def test_validation_may_take_more_than_training():
     plan = dataclasses.replace(planned(tiny_recipe(micro_batch=1)), validation=700 * MB)
     assert plan.peak(1) == 700 * MB

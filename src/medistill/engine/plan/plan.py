@@ -8,12 +8,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from medistill.data.corpus import open_corpus, training_rows
-from medistill.engine.objectives import queue_size, steps_every
+from medistill.engine.batching import TOWERS, Tower
+from medistill.engine.objectives import by_tower, queue_size, steps_every
 from medistill.engine.plan.probe import VALIDATED_AT_ONCE, Measure, Trial, probed_window
 from medistill.errors import CallError, MedistillError
 from medistill.html.words import in_units
@@ -44,6 +45,9 @@ class Plan:
     """The largest micro-batch measured again as a run goes, if the others were measured more tidily."""
     validation: int = 0
     """Peak of a validation, where it could be the highest."""
+    towers: Mapping[Tower, Measure] = field(default_factory=dict[Tower, Measure])
+    """Of the largest micro-batch measured, that tower's passes of its size and the other's of one pair; empty
+    where the objective needs both towers at once."""
 
     def peak(self, micro_batch: int) -> int:
         """Predicted for that micro-batch: fixed + a pair's part * micro-batch + the window's part."""
@@ -95,11 +99,24 @@ class Plan:
             low, high = (middle, high) if self.fits(middle) else (low, middle - 1)
         return low
 
+    def largest_pass(self, tower: Tower) -> int:
+        """Pairs in the largest pass of one tower that fits, at most those of an optimizer step."""
+        measure, (fixed, _) = self.towers[tower], self.line
+        a_pair = max(self._without_window(measure) - fixed, 0) / measure.micro_batch
+        step = self.recipe.micro_batch * steps_every(self.recipe)
+        window = window_bytes(self.recipe, self.recipe.window, queue_size(self.recipe))
+        left = (1 - MARGIN) * self.memory - fixed - window - self.untidy(measure.micro_batch)
+        return min(step, self.recipe.window, int(left / a_pair) if a_pair else step)
+
     @property
     def planned(self) -> Recipe:
-        """The recipe at its own micro-batch if that fits, else at the largest that does."""
-        fits = self.fits(self.recipe.micro_batch)
-        return self.recipe if fits else with_micro_batch(self.recipe, self.largest)
+        """The recipe as it is if that fits, else at the largest micro-batch or passes that do."""
+        if self.fits(self.recipe.micro_batch):
+            return self.recipe
+        if not self.towers:
+            return with_micro_batch(self.recipe, self.largest)
+        image, text = (self.largest_pass(tower) for tower in TOWERS)
+        return dataclasses.replace(self.recipe, image_micro_batch=image, text_micro_batch=text)
 
     @property
     def pairs_per_second(self) -> float:
@@ -142,14 +159,28 @@ def make_plan(
         usual = run_probe(with_micro_batch(recipe, plan.measures[-1].micro_batch))
         plan = dataclasses.replace(plan, usual=usual)
         on_progress(len(plan.measures) + 1)
+    if plan.measures and by_tower(recipe):
+        last = plan.measures[-1].micro_batch
+        plan = dataclasses.replace(plan, towers=_of_each_tower(with_micro_batch(recipe, last)))
+        on_progress(len(plan.measures) + 2)
     if plan.measures and min(plan.largest or 1, recipe.micro_batch) < VALIDATED_AT_ONCE // 4:
         # A larger micro-batch takes more in training than a validation does without gradient.
         measure = run_probe(recipe, validation=True)
         plan = dataclasses.replace(plan, validation=measure.peak if measure else plan.memory)
-        on_progress(len(plan.measures) + 2)
+        on_progress(len(plan.measures) + 3)
     if not plan.measures or not plan.largest:
         raise MedistillError(_not_one(plan))
     return plan
+
+
+def _of_each_tower(recipe: Recipe) -> dict[Tower, Measure]:
+    """What the recipe takes with one tower's passes of its micro-batch and the other's of one pair."""
+    alone = {
+        "image": dataclasses.replace(recipe, image_micro_batch=recipe.micro_batch, text_micro_batch=1),
+        "text": dataclasses.replace(recipe, image_micro_batch=1, text_micro_batch=recipe.micro_batch),
+    }
+    measured = {tower: run_probe(alone[tower], tidy=True) for tower in TOWERS}
+    return {tower: measure for tower, measure in measured.items() if measure}
 
 
 def growing(recipe: Recipe) -> Iterator[int]:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from medistill.engine.batching import TOWERS
 from medistill.engine.objectives import steps_every
 from medistill.engine.plan.plan import MARGIN, Plan
 from medistill.html.words import in_units
+from medistill.recipe import Recipe
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -29,7 +31,11 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "library_bytes": first.libraries,
         "pair_bytes": round(a_pair),
         "validation_peak_bytes": plan.validation or None,
+        "largest_image_micro_batch": plan.largest_pass("image") if plan.towers else None,
+        "largest_text_micro_batch": plan.largest_pass("text") if plan.towers else None,
         "planned_micro_batch": planned.micro_batch,
+        "planned_image_micro_batch": planned.image_micro_batch,
+        "planned_text_micro_batch": planned.text_micro_batch,
         "planned_micro_per_step": steps_every(planned),
         "pairs_per_second": plan.pairs_per_second,
         "pairs_per_epoch": plan.pairs or None,
@@ -60,10 +66,21 @@ def summary(plan: Plan) -> list[str]:
         *(f"measured    micro-batch {m.micro_batch}: {in_units(m.peak)}" for m in plan.measures),
         *(f"assumed     {line}" for line in assumptions(plan)),
     ]
+    if plan.towers:
+        sizes = " and ".join(f"{plan.largest_pass(tower)} {tower}s" for tower in TOWERS)
+        lines.insert(2, f"towers      one at a time: passes of {sizes} fit, a step's pairs at most")
     if planned != own:
-        flags = f"--micro-batch {planned.micro_batch} --micro-per-step {planned.micro_per_step}"
-        lines.append(f"try         medistill train {own.name} {flags}")
+        lines.append(f"try         medistill train {own.name} {_flags(planned, own)}")
     return lines
+
+
+def _flags(planned: Recipe, own: Recipe) -> str:
+    """What turns a recipe into the planned one."""
+    if planned.micro_batch == own.micro_batch:
+        return (
+            f"--image-micro-batch {planned.image_micro_batch} --text-micro-batch {planned.text_micro_batch}"
+        )
+    return f"--micro-batch {planned.micro_batch} --micro-per-step {planned.micro_per_step}"
 
 
 def assumptions(plan: Plan) -> list[str]:
