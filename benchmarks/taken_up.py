@@ -120,7 +120,8 @@ CASES = (
     ),
     Case(name="search", call=f"search {PLACE}/index --text 'left effusion' --label edema --json"),
     Case(name="evaluate", call=f"evaluate {PLACE}/run --data {PLACE}/corpus --out evaluation"),
-    Case(name="card", call=f"card {PLACE}/run --data {PLACE}/corpus --out card.md"),
+    # A card that is there may have been edited, so a second call refuses it.
+    Case(name="card", call=f"card {PLACE}/run --data {PLACE}/corpus --out card.md", settled=False),
     Case(
         name="label",
         call=f"label {PLACE}/run --data {PLACE}/corpus --findings edema --out labels.csv",
