@@ -23,7 +23,8 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
         "__main__",
     ),
     "medistill.data": (
-        "plain split study",
+        "ids plain study",
+        "split",
         "report",
         "dicom phantom rule_labels studies",
         "image",

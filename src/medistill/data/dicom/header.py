@@ -42,7 +42,7 @@ _NO_IMAGE_MODALITIES = {
     "REG": "raw, registration or surface data",
 }
 _VIEWS = {"PA": "PA", "AP": "AP", "LL": "lateral", "RL": "lateral", "LATERAL": "lateral", "LAT": "lateral"}
-_VIEW_CODES = {
+VIEW_CODES = {
     **dict.fromkeys(("r-10206", "399348003", "antero-posterior"), "AP"),
     **dict.fromkeys(("r-10214", "r-40888", "272479007", "postero-anterior"), "PA"),
     **dict.fromkeys(("r-10236", "399173006", "left lateral"), "lateral"),
@@ -150,7 +150,7 @@ def _view(dataset: Dataset) -> str | None:
     # Of DX images the view code is what must be there (PS3.3 C.8.11.5).
     items = items_of(dataset, "ViewCodeSequence")
     codes = [text_of(item, keyword) for item in items for keyword in ("CodeValue", "CodeMeaning")]
-    views = {_VIEW_CODES[code] for code in map(str.casefold, codes) if code in _VIEW_CODES}
+    views = {VIEW_CODES[code] for code in map(str.casefold, codes) if code in VIEW_CODES}
     return views.pop() if len(views) == 1 else None
 
 

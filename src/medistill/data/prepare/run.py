@@ -4,19 +4,20 @@ import functools
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from medistill.data.corpus import CARD
+from medistill.data.ids import KnownIds
 from medistill.data.prepare.deidentify import Deidentifier
 from medistill.data.prepare.file_by_file import Items, read_isolated
 from medistill.data.prepare.on_ray import read_on_ray, require_ray
 from medistill.data.prepare.unfinished import BEGINNING, OtherUnitsError, Place
 from medistill.data.prepare.writer import check_free, write_corpus
 from medistill.data.sources import Reading, Source
-from medistill.data.sources.parts.draft import ScannedSource
+from medistill.data.sources.parts.draft import Draft, ScannedSource
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError
 from medistill.system.isolated import IsolatedPool, cores
@@ -106,7 +107,8 @@ def results(
 
     OtherUnitsError if the source does not come by the place.
     """
-    place, units = BEGINNING, iter(reading.units)
+    place, known = BEGINNING, KnownIds()
+    units = _noted(reading.units, known) if change else iter(reading.units)
     for unit in itertools.islice(units, after.units):
         place = place.after(unit, 0)
     if place.sha256 != after.sha256:
@@ -116,11 +118,25 @@ def results(
         return
     for unit, items in _read(reading, units, engine, workers, _left(reading, place)):
         items = items[: _left(reading, place)]
-        items = [change(item) if change and isinstance(item, Study) else item for item in items]
+        if change:
+            items = [_changed(item, change, known) if isinstance(item, Study) else item for item in items]
         place = place.after(unit, len(items))
         yield place, items
         if place.items == reading.studies:
             return
+
+
+def _noted(units: Iterable[Any], known: KnownIds) -> Iterator[Any]:
+    """The units, their patients' ids noted in this order: the same for a run that is gone on with."""
+    for unit in units:
+        if isinstance(unit, Draft):
+            known.first(unit.study.patient_id)
+        yield unit
+
+
+def _changed(study: Study, change: Callable[[Study], Study], known: KnownIds) -> Study:
+    """Changed under the first spelling of its patient's id: two would become two people for good."""
+    return change(replace(study, patient_id=known.first(study.patient_id)))
 
 
 def _left(reading: Reading, place: Place) -> int | None:

@@ -15,6 +15,7 @@ from medistill.data.image import MAX_PIXELS
 from medistill.data.report.sections import Sections, TextChoice, read_sections, training_text
 from medistill.data.sources.parts.cells import date_of, view_name
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.labels import LabelColumns
 from medistill.data.sources.parts.published import published_table
 from medistill.data.sources.parts.subset import (
     EACH,
@@ -24,7 +25,7 @@ from medistill.data.sources.parts.subset import (
     mimic_5x200,
     name_of_5x200,
 )
-from medistill.data.sources.parts.table import LabelColumns, Row, Table
+from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 
