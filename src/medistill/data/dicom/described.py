@@ -43,9 +43,7 @@ def describe(dataset: Dataset, stream: Stream | None, frame: int) -> None:
     _set(dataset, "PixelRepresentation", _flag(dataset, "PixelRepresentation", default=signed))
     allocated, stored = _of_stream(dataset, stream, frame) if stream else _of_native(dataset, samples)
     if allocated not in _CONTAINERS:
-        raise MedistillError(
-            f"DICOM image of {allocated} bits allocated a sample, expected 1, 8, 16 or 32"
-        )
+        raise MedistillError(f"DICOM image of {allocated} bits allocated a sample, expected 1, 8, 16 or 32")
     _set(dataset, "BitsAllocated", allocated)
     _set(dataset, "BitsStored", stored)
     high = _stated(dataset, "HighBit")

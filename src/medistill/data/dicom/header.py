@@ -10,6 +10,7 @@ from medistill.data.dicom.classes import sop_class_of, what_instead
 from medistill.data.dicom.file import Dataset, caught_warnings, header_of, items_of, number_of, text_of
 from medistill.data.study import age_with_unit
 
+NO_PIXELS = "not an image: the DICOM file holds no pixel data, or is cut before it"
 _VIEWS = {"PA": "PA", "AP": "AP", "LL": "lateral", "RL": "lateral", "LATERAL": "lateral", "LAT": "lateral"}
 _VIEW_CODES = {
     **dict.fromkeys(("r-10206", "399348003", "antero-posterior"), "AP"),

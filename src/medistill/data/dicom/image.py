@@ -23,7 +23,7 @@ from medistill.data.dicom.file import (
     text_of,
     value_of,
 )
-from medistill.data.dicom.header import is_for_processing
+from medistill.data.dicom.header import NO_PIXELS, is_for_processing
 from medistill.data.dicom.lut import (
     FrameElements,
     modality_curve,
@@ -146,7 +146,7 @@ def _check(
         raise MedistillError(f"not an image: the DICOM file holds {kind}")
     rows, columns = number_of(header, "Rows"), number_of(header, "Columns")
     if not pixels_follow:
-        raise MedistillError("not an image: the DICOM file holds no pixel data, or is cut before it")
+        raise MedistillError(NO_PIXELS)
     if rows < 1 or columns < 1:
         raise MedistillError("broken DICOM image: its header states no size")
     if is_for_processing(header) and not for_processing:
