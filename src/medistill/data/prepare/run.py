@@ -68,6 +68,7 @@ def prepare(
     if card is not None and _is_complete(card, reading):
         log.info("%s is complete, and made of the same source: nothing to do", out)
         return card
+    stage = _Stage(on_progress, f"preparing {source.name}", reading.expected)
     write = functools.partial(
         write_corpus,
         out=out,
@@ -79,15 +80,17 @@ def prepare(
         test=test,
         allow_rejects=allow_rejects,
         show_paths=show_paths,
-        on_progress=_of_stage(on_progress, f"preparing {source.name}", reading.expected),
+        on_progress=stage,
     )
     change = functools.partial(deidentify, val=val, test=test) if deidentify else None
     read = functools.partial(results, engine=engine, workers=workers, change=change)
     try:
-        return write(functools.partial(read, reading))
+        card = write(functools.partial(read, reading))
     except OtherUnitsError:
         log.info("the source has changed since the run that was stopped: beginning again")
-        return write(functools.partial(read, _opened(source, limit, scanners, on_progress)))
+        card = write(functools.partial(read, _opened(source, limit, scanners, on_progress)))
+    stage.end()
+    return card
 
 
 def studies(reading: Reading, *, workers: int = 0) -> Iterator[Study | Reject]:
@@ -169,8 +172,24 @@ def _least(limit: int, count: int | None) -> int:
     return limit if count is None else min(limit, count)
 
 
-def _of_stage(on_progress: Progress | None, stage: str, expected: int | None) -> Callable[[int], None] | None:
-    return (lambda done: on_progress(stage, done, expected)) if on_progress else None
+class _Stage:
+    """Tells how far one stage is, and at its end that it is done, however many were expected."""
+
+    def __init__(self, on_progress: Progress | None, stage: str, expected: int | None) -> None:
+        self._on_progress, self._stage, self._expected = on_progress, stage, expected
+        self._done: int | None = None
+
+    def __call__(self, done: int) -> None:
+        self._done = done
+        self._tell(done, None if self._expected is None else max(done, self._expected))
+
+    def end(self) -> None:
+        if self._done is not None and self._done != self._expected:
+            self._tell(self._done, self._done)
+
+    def _tell(self, done: int, total: int | None) -> None:
+        if self._on_progress:
+            self._on_progress(self._stage, done, total)
 
 
 def _card_of(out: Path, made_with: Mapping[str, Any], source: str) -> dict[str, Any] | None:

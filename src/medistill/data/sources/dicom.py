@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 from medistill.data.dicom.file import require_pydicom
 from medistill.data.dicom.header import DicomHeader
 from medistill.data.dicom.image import Frames, dicom_images
-from medistill.data.image import MAX_PIXELS, Depth, stored_grey
+from medistill.data.image import MAX_PIXELS, Depth, Kept, kept_frames
 from medistill.data.report.sections import TextChoice
 from medistill.data.rule_labels.lexicon import FINDINGS
 from medistill.data.sources.parts.dicom_tree import DicomFile, chosen, scanned
@@ -105,12 +106,13 @@ class DicomSource:
         files, aside = chosen(items, for_processing=self.for_processing)
         if not files:
             raise CallError(_nothing_in(self.path, aside))
-        plan = _planned(files, winners(reports), self.join)
+        rows = itertools.count()
+        plan = _planned(files, winners(report for report, _ in zip(reports, rows, strict=False)), self.join)
         return Reading(
             units=self._units(reports, plan, files, aside),
             work=functools.partial(finished, store=self._stored),
             findings=FINDINGS if self.rule_labels else (),
-            expected=len(aside) + len(plan) + len(files) - sum(map(len, plan.values())),
+            expected=len(aside) + next(rows) + len(files) - sum(map(len, plan.values())),
             notes={"join": _counts(plan, files, self.join)},
         )
 
@@ -122,7 +124,7 @@ class DicomSource:
         optional = {"status": self.status, "findings": self.findings, "impression": self.impression}
         return CsvReports(path, self.join, key=self.key, text=self.text, optional=optional)
 
-    def _stored(self, data: bytes) -> tuple[bytes, ...]:
+    def _stored(self, data: bytes) -> Kept:
         """The frames of a file as a corpus keeps them, in whatever process."""
         images = dicom_images(
             data,
@@ -131,7 +133,7 @@ class DicomSource:
             window=self.window,
             for_processing=self.for_processing,
         )
-        return tuple(stored_grey(image.grey, size=self.size, depth=self.depth) for image in images)
+        return kept_frames(images, size=self.size, depth=self.depth)
 
     def _units(
         self, reports: Reports, plan: dict[int, list[DicomFile]], files: list[DicomFile], aside: list[Reject]

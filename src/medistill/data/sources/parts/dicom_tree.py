@@ -2,18 +2,21 @@
 
 import contextlib
 import functools
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medistill.data.dicom.header import DicomHeader, read_header
+from medistill.data.dicom.file import is_text
+from medistill.data.dicom.header import NO_PIXELS, DicomHeader, read_header
 from medistill.data.study import Reject
 from medistill.errors import MedistillError
 from medistill.system.isolated import GaveUp, IsolatedPool
 
-_SUFFIXES = {"", ".dcm", ".dicom", ".dic", ".ima"}
-"""Of files that claim to be DICOM; others, and those that end in a number, may be."""
+_SUFFIXES = {".dcm", ".dicom", ".dic", ".ima"}
+"""Of files that claim to be DICOM; others, and those without one or with a number, may be."""
+_START = 4096  # bytes that tell a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,9 @@ def chosen(
     for item in items:
         if isinstance(item, Reject):
             aside.append(item)
+        elif not item.header.has_pixels and not item.header.no_image:
+            # Nothing to join with a report; a fault if it says how large the picture is that is not there.
+            aside.append(replace(_skipped(item, NO_PIXELS), skipped=not item.header.rows))
         elif reason := _set_aside(item.header, seen, for_processing):
             aside.append(_skipped(item, reason))
         else:
@@ -96,13 +102,24 @@ def _scanned(root: Path, numbered: tuple[int, Path]) -> DicomFile | Reject:
     name = _name(root, path)
     try:
         with path.open("rb") as file:
-            return DicomFile(row, name, read_header(file))
-    except MedistillError as error:
-        claims = path.suffix.lower() in _SUFFIXES or path.suffix[1:].isdecimal()
-        is_bystander = str(error).startswith("not a DICOM file") and not claims
-        return Reject(row=row, reason=str(error), path=name, skipped=is_bystander)
+            try:
+                return DicomFile(row, name, read_header(file))
+            except MedistillError as error:
+                is_other = str(error).startswith("not a DICOM file")
+                is_bystander = is_other and not _claims(path, file)
+                return Reject(row=row, reason=str(error), path=name, skipped=is_bystander)
     except OSError:
         return Reject(row=row, reason="file cannot be read", path=name)
+
+
+def _claims(path: Path, file: io.BufferedIOBase) -> bool:
+    """Whether a file that is no DICOM claims to be: by its suffix, or without one by not being a text."""
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES:
+        return True
+    file.seek(0)
+    # A README or a list beside the images; what a server answered in an image's place is no such text.
+    return (not suffix or suffix[1:].isdecimal()) and not is_text(file.read(_START))
 
 
 def _name(root: Path, path: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from medistill.data.image import Depth, stored_image
+from medistill.data.image import Depth, Kept, kept_image
 from medistill.data.study import Reject, Study, StudyImage
 from medistill.errors import CallError, MedistillError
 from medistill.system.progress import Progress
@@ -36,7 +36,7 @@ class Draft:
 
 
 Item = Study | Reject
-Store = Callable[[bytes], tuple[bytes, ...]]
+Store = Callable[[bytes], Kept]
 """An image file -> the images it holds, as they will be stored; MedistillError says why not."""
 
 
@@ -96,7 +96,13 @@ def finished(draft: Draft | Reject, *, store: Store) -> tuple[Item, ...]:
     rejects: list[Reject] = []
     for file in draft.files:
         try:
-            images += [StudyImage(image=data, view=file.view) for data in store(_read(file.path))]
+            kept = store(_read(file.path))
+            images += [StudyImage(image=data, view=file.view) for data in kept.images]
+            # Not set aside, but counted and listed in the same place.
+            rejects += [
+                Reject(row=file.row, reason=f"taken all the same: {remark}", path=file.name, skipped=True)
+                for remark in kept.remarks
+            ]
         except MedistillError as error:
             rejects.append(Reject(row=file.row, reason=str(error), path=file.name))
     study = (replace(draft.study, images=tuple(images)),) if images else ()
@@ -108,7 +114,7 @@ def image_work(
 ) -> Callable[[Draft | Reject], tuple[Item, ...]]:
     """`finished` with its options checked and set."""
     check_image_options(size, max_pixels)
-    store = functools.partial(_one_stored, size=size, max_pixels=max_pixels, depth=depth)
+    store = functools.partial(kept_image, size=size, max_pixels=max_pixels, depth=depth)
     return functools.partial(finished, store=store)
 
 
@@ -117,10 +123,6 @@ def check_image_options(size: int | None, max_pixels: int) -> None:
         raise CallError(f"--size is {size}; images of fewer than 16 pixels show nothing")
     if max_pixels < 1:
         raise CallError(f"--max-pixels is {max_pixels}; it must be at least 1")
-
-
-def _one_stored(data: bytes, *, size: int | None, max_pixels: int, depth: Depth) -> tuple[bytes, ...]:
-    return (stored_image(data, size=size, max_pixels=max_pixels, depth=depth),)
 
 
 def _read(path: Path) -> bytes:
