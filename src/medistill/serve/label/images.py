@@ -113,7 +113,7 @@ class CorpusImages:
     def one(self, row: int) -> Seen:
         """The image of one row, or why not."""
         try:
-            return self.rows.image(row)
+            return self.rows.decoded(row)
         except MedistillError as error:
             return GaveUp(str(error))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from medistill.data.dicom.header import DicomHeader, read_header
 from medistill.data.study import Reject
 from medistill.errors import MedistillError
-from medistill.system.isolated import GaveUp, IsolatedPool
+from medistill.system.isolated import GaveUp, IsolatedPool, decoding
 
 _SUFFIXES = {"", ".dcm", ".dicom", ".dic", ".ima"}
 """Of files that claim to be DICOM; others, and those that end in a number, may be."""
@@ -95,7 +95,7 @@ def _scanned(root: Path, numbered: tuple[int, Path]) -> DicomFile | Reject:
     row, path = numbered
     name = _name(root, path)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, decoding():
             return DicomFile(row, name, read_header(file))
     except MedistillError as error:
         claims = path.suffix.lower() in _SUFFIXES or path.suffix[1:].isdecimal()

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from medistill.data.image import Depth, stored_image
 from medistill.data.study import Reject, Study, StudyImage
 from medistill.errors import CallError, MedistillError
+from medistill.system.isolated import TOO_LARGE, decoding
 from medistill.system.progress import Progress
 
 
@@ -96,9 +97,12 @@ def finished(draft: Draft | Reject, *, store: Store) -> tuple[Item, ...]:
     rejects: list[Reject] = []
     for file in draft.files:
         try:
-            images += [StudyImage(image=data, view=file.view) for data in store(_read(file.path))]
+            with decoding():
+                images += [StudyImage(image=data, view=file.view) for data in store(_read(file.path))]
         except MedistillError as error:
             rejects.append(Reject(row=file.row, reason=str(error), path=file.name))
+        except MemoryError:
+            rejects.append(Reject(row=file.row, reason=TOO_LARGE, path=file.name))
     study = (replace(draft.study, images=tuple(images)),) if images else ()
     return (*study, *rejects)
 
