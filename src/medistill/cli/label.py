@@ -20,6 +20,7 @@ def label(
     classifier: Path | None = None,
     calibrate: Path | None = None,
     save: Path | None = None,
+    follow_links: bool = False,
     workers: int = 0,
     json: bool = False,
 ) -> None:
@@ -40,6 +41,7 @@ def label(
         classifier: Folder of a classifier that an earlier call wrote for the same model.
         calibrate: Corpus folder whose labeled validation split turns scores of prompts into probabilities.
         save: Folder to write the classifier into; OUT with the suffix .classifier if not named.
+        follow_links: Also label what links lead to that lead out of the folder of images.
         workers: Processes that read files; 0 takes one a core.
         json: Print the JSON file on standard output.
     """
@@ -58,6 +60,7 @@ def label(
             data=data,
             images=images,
             save=save,
+            follow_links=follow_links,
             workers=workers or cores(),
             on_progress=on_progress,
         )

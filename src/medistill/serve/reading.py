@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from medistill.data.image import decode_image, letterbox
 from medistill.errors import MedistillError
+from medistill.system.files import read_regular
 from medistill.system.isolated import GaveUp, IsolatedPool, decoding
 
 _FLAG_OF_PREPARE = re.compile(r" \(--[^)]*\)$")
@@ -35,7 +36,7 @@ def read_images(
 def read_image(path: Path, *, size: int | None) -> UInt8[np.ndarray, "h w"] | GaveUp:
     """One file, or why not."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         with decoding():
             grey = decode_image(data)
             return grey if size is None else letterbox(grey, size)

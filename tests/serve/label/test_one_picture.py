@@ -1,19 +1,21 @@
 """One picture costs itself, whatever its decoder raises: in labels, and in a search by image."""
 
 import csv
+import os
 
 import pytest
 
 from medistill.data.image import encode_image
 from medistill.data.prepare.writer import write_corpus
 from medistill.data.study import Study, StudyImage
-from medistill.errors import MedistillError
+from medistill.errors import CallError, MedistillError
 from medistill.model.embedder import UnitEmbedder
 from medistill.serve import reading
 from medistill.serve.index.find import image_vector
 from medistill.serve.label import label
 from medistill.serve.reading import read_images
 from medistill.serve.wanted import Wanted
+from medistill.system.files import LEADS_OUT
 from medistill.system.isolated import GaveUp
 from tests.conftest import each_a_unit, tiny_model
 from tests.pictures import NO_PALETTE, STUMBLES
@@ -72,3 +74,26 @@ def test_such_a_picture_to_search_by_is_one_line(tmp_path):
     (tmp_path / "bad.png").write_bytes(NO_PALETTE)
     with pytest.raises(MedistillError, match=r"^--image cannot be read: ."):
         image_vector(UnitEmbedder(tiny_model()), tmp_path / "bad.png")
+
+
+def test_pipes_and_links_out_of_the_folder_are_rows_with_a_reason(german, tmp_path):
+    films = write_films(tmp_path / "films", range(3))
+    write_films(tmp_path / "away", range(10, 12))
+    os.mkfifo(films / "pipe.png")
+    (films / "one.png").symlink_to("../away/film010.png")
+    (films / "more").symlink_to(tmp_path / "away")
+    label(german.run, tmp_path / "a.csv", Wanted(findings=("nodule",)), images=films)
+    reasons = {row["image"]: row["unreadable"] for row in rows_of(tmp_path / "a.csv") if row["unreadable"]}
+    assert reasons == {"pipe.png": "not a file but a named pipe", "one.png": LEADS_OUT, "more": LEADS_OUT}
+    label(german.run, tmp_path / "b.csv", Wanted(findings=("nodule",)), images=films, follow_links=True)
+    rows = {row["image"]: row for row in rows_of(tmp_path / "b.csv")}
+    assert [name for name, row in rows.items() if row["unreadable"]] == ["pipe.png"]
+    assert {"one.png", "more/film010.png", "more/film011.png"} < set(rows)
+    assert rows["one.png"]["uncalibrated/nodule"] == rows["more/film010.png"]["uncalibrated/nodule"]
+
+
+def test_a_folder_of_links_alone_says_what_follows_them(german, tmp_path):
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "films").symlink_to(german.films)
+    with pytest.raises(CallError, match=r"nothing in .* but 1 of this: .*--follow-links"):
+        label(german.run, tmp_path / "a.csv", Wanted(findings=("nodule",)), images=tmp_path / "links")

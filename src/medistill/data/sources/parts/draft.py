@@ -1,8 +1,7 @@
 """Studies whose images are still files, and how they become records."""
 
 import functools
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -10,6 +9,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from medistill.data.image import Depth, stored_image
 from medistill.data.study import Reject, Study, StudyImage
 from medistill.errors import CallError, MedistillError
+from medistill.system.files import read_regular
 from medistill.system.isolated import TOO_LARGE, decoding
 from medistill.system.progress import Progress
 
@@ -82,6 +82,8 @@ class ScannedSource(Source, Protocol):
 def options_of(source: Any, *, but: Collection[str] = ("path",)) -> dict[str, Any]:
     """All fields of a source, as JSON gives them back: for the card of the corpus."""
     values = {option.name: getattr(source, option.name) for option in fields(source)}
+    if not values.get("follow_links"):  # cards written before there were any say nothing of it
+        but = (*but, "follow_links")
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in values.items()
@@ -129,15 +131,8 @@ def _one_stored(data: bytes, *, size: int | None, max_pixels: int, depth: Depth)
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         raise MedistillError("no such image file") from None
     except (OSError, ValueError):  # ValueError: a name no file system takes, with a zero byte in it
         raise MedistillError("image file cannot be read") from None
-
-
-def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder with the names of its files, both in order; hidden ones are passed over."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(folder), sorted(name for name in names if not name.startswith("."))
