@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medistill.cli.terminal import print_json, say, stages
+from medistill.system.private import files_for
 
 
 def label(
@@ -22,6 +23,7 @@ def label(
     save: Path | None = None,
     follow_links: bool = False,
     workers: int = 0,
+    group_readable: bool = False,
     json: bool = False,
 ) -> None:
     """Findings for new images: a CSV file with a row an image, and a JSON file of what it rests on.
@@ -43,6 +45,7 @@ def label(
         save: Folder to write the classifier into; OUT with the suffix .classifier if not named.
         follow_links: Also label what links lead to that lead out of the folder of images.
         workers: Processes that read files; 0 takes one a core.
+        group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print the JSON file on standard output.
     """
     from medistill.serve.label.run import label as run
@@ -52,7 +55,7 @@ def label(
     wanted = Wanted(
         findings=findings, prompts=prompts, shots=shots, classifier=classifier, calibrate=calibrate
     )
-    with stages() as on_progress:
+    with files_for(group=group_readable), stages() as on_progress:
         account = run(
             model,
             out,

@@ -22,6 +22,7 @@ from medistill.serve.index.about import About, Origin
 from medistill.serve.index.table import CASE_COLUMNS, case_fields, open_table, table_schema
 from medistill.system.atomic import atomic_file
 from medistill.system.locks import being_written, locked
+from medistill.system.private import private_files
 from medistill.system.progress import Progress, counted
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ _ROWS = 1024
 """Of a record batch, and held in memory."""
 
 
+@private_files()
 def embed(model: str | Path, data: Path, out: Path, *, on_progress: Progress | None = None) -> dict[str, Any]:
     """Write the table of all rows of a corpus, whatever their split; returns what it is.
 

@@ -22,6 +22,7 @@ from medistill.serve.label.table import Reached, UnfinishedTable, refuse_other, 
 from medistill.serve.label.wanted import Maker, Wanted, maker_of
 from medistill.serve.reading import read_images
 from medistill.system.atomic import write_atomically
+from medistill.system.private import private_files
 from medistill.system.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ UNREADABLE = "unreadable"
 """The last column: why an image has no figures."""
 
 
+@private_files()
 def label(
     model: str | Path,
     out: Path,
