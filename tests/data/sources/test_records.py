@@ -126,7 +126,12 @@ def test_a_well_quoted_row_of_several_lines_and_too_many_cells_is_one_row():
 
 @pytest.mark.parametrize(
     "cell",
-    ["x" * (LONGEST + 1), '"' + "x" * (LONGEST + 1) + '"', '"' + ("x" * 99 + "\n") * 1400 + '"', "x" * 3_000_000],
+    [
+        "x" * (LONGEST + 1),
+        '"' + "x" * (LONGEST + 1) + '"',
+        '"' + ("x" * 99 + "\n") * 1400 + '"',
+        "x" * 3_000_000,
+    ],
     ids=["plain", "quoted", "of lines", "far longer"],
 )
 def test_an_endless_cell_costs_its_row(cell):

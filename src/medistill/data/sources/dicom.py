@@ -71,6 +71,8 @@ class DicomSource:
     """Label common findings by rules from the report, which is to be in English (docs/reports.md)."""
     patient_is_study: bool = False
     """Take every study as a patient of its own where the headers hold no patient ids."""
+    follow_links: bool = False
+    """Take what links lead to that lead out of the folder, too; of the folder of the reports as well."""
     for_processing: bool = False
     """Take images FOR PROCESSING too, if no processed version of them is there."""
     frames: Frames = "middle"
@@ -102,7 +104,13 @@ class DicomSource:
         require_pydicom()
         reports = self._open_reports(self.reports)
         heard = functools.partial(on_progress, "reading headers") if on_progress else None
-        items = scanned(self.path, without=self.reports, workers=workers, on_progress=heard)
+        items = scanned(
+            self.path,
+            without=self.reports,
+            workers=workers,
+            follow_links=self.follow_links,
+            on_progress=heard,
+        )
         files, aside = chosen(items, for_processing=self.for_processing)
         if not files:
             raise CallError(_nothing_in(self.path, aside))
@@ -118,7 +126,7 @@ class DicomSource:
 
     def _open_reports(self, path: Path) -> Reports:
         if path.is_dir():
-            return TextReports(path, self.join)
+            return TextReports(path, self.join, follow_links=self.follow_links)
         if path.suffix.lower() == ".txt":
             raise CallError(f"{path} is one text file; name the folder of the reports, or a CSV file")
         optional = {"status": self.status, "findings": self.findings, "impression": self.impression}

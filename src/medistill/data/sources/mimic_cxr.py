@@ -17,6 +17,7 @@ from medistill.data.sources.parts.cells import date_of, view_name
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
 from medistill.data.sources.parts.labels import LabelColumns
 from medistill.data.sources.parts.published import published_table
+from medistill.data.sources.parts.reports import text_of
 from medistill.data.sources.parts.subset import (
     EACH,
     OTHER_IMAGE,
@@ -231,7 +232,7 @@ def _names(name: str) -> tuple[str, str]:
 
 def _report(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        return text_of(path)
     except FileNotFoundError:
         raise MedistillError("no report: its text file is not there") from None
     except (OSError, UnicodeDecodeError):

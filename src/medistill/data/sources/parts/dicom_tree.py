@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import io
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ from medistill.data.dicom.file import is_text
 from medistill.data.dicom.header import NO_PIXELS, DicomHeader, read_header
 from medistill.data.study import Reject
 from medistill.errors import MedistillError
-from medistill.system.isolated import GaveUp, IsolatedPool
+from medistill.system.files import LEADS_OUT, open_regular, walk
+from medistill.system.isolated import GaveUp, IsolatedPool, decoding
 
 _SUFFIXES = {".dcm", ".dicom", ".dic", ".ima"}
 """Of files that claim to be DICOM; others, and those without one or with a number, may be."""
@@ -31,19 +31,25 @@ class DicomFile:
 
 
 def scanned(
-    root: Path, *, without: Path, workers: int = 0, on_progress: Callable[[int, int], None] | None = None
+    root: Path,
+    *,
+    without: Path,
+    workers: int = 0,
+    follow_links: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[DicomFile | Reject]:
     """Every file below `root` in the order of paths, but hidden ones, DICOMDIR and what lies at `without`.
 
     workers       processes that read headers, with limits on memory and time; 0 reads them in this process
+    follow_links  take what links lead to that lead out of `root`; a reject each otherwise
     on_progress   called with the number of files read, and of all files
     """
-    numbered = list(enumerate(_files(root, without.resolve()), start=1))
+    numbered = list(enumerate(_files(root, without, follow_links), start=1))
     look = functools.partial(_scanned, root)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(IsolatedPool(workers)) if workers else None
         read = pool.map(look, numbered) if pool else ((unit, look(unit)) for unit in numbered)
-        for (row, path), item in read:
+        for (row, (path, _)), item in read:
             if isinstance(item, GaveUp):
                 item = Reject(row=row, reason=item.reason, path=_name(root, path))
             yield item
@@ -97,17 +103,22 @@ def _skipped(file: DicomFile, reason: str) -> Reject:
     return Reject(row=file.row, reason=reason, path=file.name, skipped=True)
 
 
-def _scanned(root: Path, numbered: tuple[int, Path]) -> DicomFile | Reject:
-    row, path = numbered
+def _scanned(root: Path, numbered: tuple[int, tuple[Path, bool]]) -> DicomFile | Reject:
+    row, (path, leads_out) = numbered
     name = _name(root, path)
+    if leads_out:
+        return Reject(row=row, reason=LEADS_OUT, path=name)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             try:
-                return DicomFile(row, name, read_header(file))
+                with decoding():
+                    return DicomFile(row, name, read_header(file))
             except MedistillError as error:
                 is_other = str(error).startswith("not a DICOM file")
                 is_bystander = is_other and not _claims(path, file)
                 return Reject(row=row, reason=str(error), path=name, skipped=is_bystander)
+    except MedistillError as error:  # no regular file
+        return Reject(row=row, reason=str(error), path=name)
     except OSError:
         return Reject(row=row, reason="file cannot be read", path=name)
 
@@ -126,13 +137,8 @@ def _name(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _files(root: Path, without: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
-        inside = Path(folder)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (inside / name).resolve() != without
-        )
-        for name in sorted(names):
-            is_index = name.upper() == "DICOMDIR"
-            if not name.startswith(".") and not is_index and (inside / name).resolve() != without:
-                yield inside / name
+def _files(root: Path, without: Path, follow_links: bool) -> Iterator[tuple[Path, bool]]:
+    """Paths, and whether each is a link that is not followed."""
+    for folder, names, outside in walk(root, follow_links=follow_links, without=(without,)):
+        yield from ((folder / name, True) for name in outside)
+        yield from ((folder / name, False) for name in names if name.upper() != "DICOMDIR")

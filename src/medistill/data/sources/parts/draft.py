@@ -1,8 +1,7 @@
 """Studies whose images are still files, and how they become records."""
 
 import functools
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -10,6 +9,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from medistill.data.image import Depth, Kept, kept_image
 from medistill.data.study import Reject, Study, StudyImage
 from medistill.errors import CallError, MedistillError
+from medistill.system.files import read_regular
+from medistill.system.isolated import TOO_LARGE, decoding
 from medistill.system.progress import Progress
 
 
@@ -81,6 +82,8 @@ class ScannedSource(Source, Protocol):
 def options_of(source: Any, *, but: Collection[str] = ("path",)) -> dict[str, Any]:
     """All fields of a source, as JSON gives them back: for the card of the corpus."""
     values = {option.name: getattr(source, option.name) for option in fields(source)}
+    if not values.get("follow_links"):  # cards written before there were any say nothing of it
+        but = (*but, "follow_links")
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in values.items()
@@ -96,7 +99,8 @@ def finished(draft: Draft | Reject, *, store: Store) -> tuple[Item, ...]:
     rejects: list[Reject] = []
     for file in draft.files:
         try:
-            kept = store(_read(file.path))
+            with decoding():
+                kept = store(_read(file.path))
             images += [StudyImage(image=data, view=file.view) for data in kept.images]
             # Not set aside, but counted and listed in the same place.
             rejects += [
@@ -105,6 +109,8 @@ def finished(draft: Draft | Reject, *, store: Store) -> tuple[Item, ...]:
             ]
         except MedistillError as error:
             rejects.append(Reject(row=file.row, reason=str(error), path=file.name))
+        except MemoryError:
+            rejects.append(Reject(row=file.row, reason=TOO_LARGE, path=file.name))
     study = (replace(draft.study, images=tuple(images)),) if images else ()
     return (*study, *rejects)
 
@@ -127,15 +133,8 @@ def check_image_options(size: int | None, max_pixels: int) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         raise MedistillError("no such image file") from None
     except (OSError, ValueError):  # ValueError: a name no file system takes, with a zero byte in it
         raise MedistillError("image file cannot be read") from None
-
-
-def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder with the names of its files, both in order; hidden ones are passed over."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(folder), sorted(name for name in names if not name.startswith("."))
