@@ -16,16 +16,10 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
-from medistill.errors import CallError, MedistillError
-from medistill.model.encoder import pretrained_source
-from medistill.model.foreign.model import (
-    ForeignModel,
-    device_of,
-    first_line,
-    is_computed,
-    judge_weights,
-    tried,
-)
+from medistill.errors import CallError, MedistillError, first_line
+from medistill.model.foreign.model import ForeignModel, device_of, tried
+from medistill.model.towers.pretrained import pretrained_source
+from medistill.model.towers.weights import is_computed, judge_weights
 
 PREFIX = "hf:"
 _SIGLIP = ("siglip", "siglip2")
