@@ -63,9 +63,13 @@ class ForeignModel:
 
 
 def tried(name: str, model: ForeignModel) -> ForeignModel:
-    """The model with its width, after a blank image and a word went through it; CallError if they cannot."""
+    """The model with its width, after an image and a word went through it; CallError if they cannot.
+
+    The image goes through twice: a model that draws random numbers in eval mode is refused.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (64, 48), dtype=np.uint8)
     try:
-        image = model.encode_images([np.zeros((64, 48), np.uint8)])
+        image, again = model.encode_images([noise]), model.encode_images([noise])
         text = model.encode_texts(["normal"])
     except Exception as error:  # whatever an unfitting processor, tokenizer and network make of each other
         raise CallError(
@@ -76,6 +80,11 @@ def tried(name: str, model: ForeignModel) -> ForeignModel:
         raise CallError(
             f"{name} gives images {image.shape[1]} and texts {text.shape[1]} numbers, expected one width and "
             "no NaN: the model is not a pair of encoders into one space"
+        )
+    if not torch.equal(image, again):
+        raise CallError(
+            f"{name} gives another embedding of the same image each time, also in eval mode; use a model "
+            "that draws no random numbers there"
         )
     return replace(model, dim=image.shape[1])
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from transformers import AutoConfig, PretrainedConfig
+from transformers import MODEL_MAPPING, AutoConfig, PretrainedConfig
 
 from medistill.errors import CallError
 from medistill.model.towers.weights import Modality
@@ -56,6 +56,11 @@ def tower_config(name: str, config: Any, modality: Modality) -> tuple[Any, str]:
         taken = f"read as {still}: {config.model_type} masks images at random"
         fields = {k: v for k, v in config.to_dict().items() if k != "model_type"}
         config = AutoConfig.for_model(still, **fields)
+    if type(config) not in MODEL_MAPPING:
+        raise CallError(
+            f"{name} gives a {modality} tower of type {config.model_type}, which transformers does not build "
+            "by itself; name another model"
+        )
     return config, taken
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ def pretrained_backbone(name: str, modality: Modality) -> Any:
     source, local = pretrained_source(name)
     shown = f"pretrained {name!r} for the {modality} tower"
     given = {"local_files_only": local, "trust_remote_code": False}
-    with _one_line(name):
+    with _one_line(name), without_bars() if local else nullcontext():
         if local and (Path(source) / _ADAPTER).is_file():
             raise CallError(f"{shown} has an {_ADAPTER}: merge the adapter into its model and save that")
         config, taken = tower_config(
@@ -77,7 +77,8 @@ def pretrained_source(name: str) -> tuple[str, bool]:
 
 def tower_of(whole: Any) -> Any:
     """What of a network reads the input: of an encoder and a decoder the encoder; without a pooler."""
-    backbone = whole.get_encoder() if getattr(whole.config, "is_encoder_decoder", False) else whole
+    two = getattr(whole, "encoder", None) is not None and getattr(whole, "decoder", None) is not None
+    backbone = whole.encoder if two else whole
     pooler = getattr(backbone, "pooler", None)
     # Its output is not used, and unused weights stop distributed training.
     if isinstance(pooler, torch.nn.Module) and any(True for _ in pooler.parameters()):
@@ -151,3 +152,15 @@ def _one_line(name: str) -> Generator[None]:
         ) from error
     finally:
         transformers_logging.set_verbosity(level)
+
+
+@contextmanager
+def without_bars() -> Generator[None]:
+    """transformers draws progress bars of its own for a file or two."""
+    drawn = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            transformers_logging.enable_progress_bar()

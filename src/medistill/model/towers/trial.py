@@ -43,10 +43,7 @@ def try_text_tower(tower: TextTower, name: str, *, max_tokens: int, tokens: int)
     expect_input(tower, name, "text")
     rows = table_rows(tower.backbone)
     if rows < tokens:
-        raise CallError(
-            f"{name} has a table of {rows} embeddings, its tokenizer {tokens} tokens: they do not belong "
-            "together; take the tokenizer that was saved with these weights"
-        )
+        raise CallError(misfit(name, rows, tokens))
     limit = most_tokens(tower.backbone, tower.config)
     if limit < max_tokens:
         raise CallError(
@@ -58,6 +55,14 @@ def try_text_tower(tower: TextTower, name: str, *, max_tokens: int, tokens: int)
         raise
     except Exception as error:
         raise CallError(f"{name} cannot read texts of {max_tokens} tokens ({first_line(error)})") from error
+
+
+def misfit(name: str, rows: int, tokens: int) -> str:
+    """What is wrong with a tokenizer that has more tokens than there are embeddings."""
+    return (
+        f"{name} has a table of {rows} embeddings, its tokenizer {tokens} tokens: they do not belong "
+        "together; take the tokenizer that was saved with these weights"
+    )
 
 
 def most_tokens(backbone: nn.Module, config: PretrainedConfig) -> int:
