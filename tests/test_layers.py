@@ -27,6 +27,7 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
         "split",
         "report",
         "dicom phantom rule_labels studies",
+        "deep",
         "image",
         "corpus sources",
         "check loader prepare",

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 _QUOTES = "\"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u2032\u2033\u00ab\u00bb"
@@ -154,7 +154,7 @@ def _unseparated(text: str) -> str:
     return re.sub(r"(?<!\d) | (?!\d)", "", blanks)
 
 
-_STEPS = {
+_STEPS: Mapping[str, Callable[[str], str]] = {
     "Unicode": _plain,
     "white space": str.strip,
     "quotes": _unquoted,

@@ -54,7 +54,7 @@ def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:
             "use the medistill version that wrote it"
         )
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    texts = {"max_tokens": config["max_tokens"], "tokens": token_count(tokenizer)}
+    texts: dict[str, Any] = {"max_tokens": config["max_tokens"], "tokens": token_count(tokenizer)}
     model = DualEncoder(
         restore_image_tower(
             **_tower_arguments(config["image"]), size=config["size"], channels=config["channels"]

@@ -3,8 +3,9 @@
 import os
 import stat
 from collections.abc import Collection, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from medistill.errors import MedistillError
 
@@ -27,7 +28,7 @@ class Listing(NamedTuple):
     """Of links, to files or folders, that lead out of where the walk began."""
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> BufferedReader:
     """The file opened for reading; MedistillError for what may never end, as a named pipe or a device.
 
     OSError as `open` has it, for a folder too; ValueError for a name with a zero byte in it.

@@ -5,6 +5,7 @@ import csv
 import pytest
 
 from medistill.data.check.images import image_flags, measure_images
+from medistill.data.image import Kept
 from medistill.data.prepare import prepare
 from medistill.data.sources import CsvSource, FolderSource
 from medistill.data.sources.parts import draft, marked
@@ -65,7 +66,7 @@ def test_a_picture_that_a_decoder_stumbles_over_is_a_line_in_rejected(source, tm
 @pytest.mark.parametrize("error", [TypeError, AssertionError, PanicError, RecursionError])
 def test_whatever_a_decoder_raises_costs_its_file_and_is_not_quoted(study, tmp_path, error):
     def store(data):
-        return raising(error)() if data == b"bad" else (data,)
+        return raising(error)() if data == b"bad" else Kept((data,))
 
     for name in ("one", "bad", "two"):
         (tmp_path / name).write_bytes(name.encode())

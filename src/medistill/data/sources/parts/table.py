@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from medistill.data.sources.parts.cells import is_sex_or_view
 from medistill.data.sources.parts.layout import Layout, encoding_of, layout_of
@@ -112,7 +111,7 @@ class Table:
 
     def _opened(self) -> io.TextIOWrapper:
         open_file = gzip.open if self.path.suffix == ".gz" else open
-        return cast(io.TextIOWrapper, open_file(self.path, "rt", encoding=self._encoding, newline=""))
+        return open_file(self.path, "rt", encoding=self._encoding, newline="")
 
     def _lines(self) -> Iterator[Record]:
         """All records, the header first."""
