@@ -27,7 +27,7 @@ _DASH = re.compile(r"\s[-\u2013\u2014]{1,3}\s|\u2014|\s-(?=\w)")
 
 
 def written_out(text: str) -> str:
-    """With signs of full width as those of ASCII, and abbreviations as what they stand for: `w/o`, `isn't`."""
+    """With signs of full width as those of ASCII; abbreviations as what they stand for: `w/o`, `isn't`."""
     text = in_one_width(text).replace("can't", "can not").replace("cannot", "can not")
     text = _NOT.sub(" not", text)
     text = _ABBREVIATION.sub(lambda short: _SHORT[short[1].lower()], text)
