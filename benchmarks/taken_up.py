@@ -8,7 +8,7 @@ TREE; the exit status is 1 if one did not. That it went on is seen by a mark: a 
 the killed call had saved, and come out in the result at that place alone. Where a mark would be refused, it
 is seen by figures of the killed call that no other run could repeat: times measured. Each whole call is also
 given again on what it made: that is to stay as it is, to the byte. All calls read a corpus, a model and
-tables that TREE made.
+tables that TREE made. Pages are not compared here: `page_pictures.py BEGUN/whole DONE/again` does that.
 """
 
 import argparse
@@ -120,7 +120,7 @@ CASES = (
     ),
     Case(name="search", call=f"search {PLACE}/index --text 'left effusion' --label edema --json"),
     Case(name="evaluate", call=f"evaluate {PLACE}/run --data {PLACE}/corpus --out evaluation"),
-    Case(name="card", call=f"card {PLACE}/run --data {PLACE}/corpus --out card.md"),
+    Case(name="card", call=f"card {PLACE}/run --data {PLACE}/corpus --out card.md", settled=False),
     Case(
         name="label",
         call=f"label {PLACE}/run --data {PLACE}/corpus --findings edema --out labels.csv",
@@ -134,7 +134,7 @@ CASES = (
         name="compare",
         call=f"compare quickstart --data {PLACE}/corpus --objectives clip msd --seeds 1 --trials 0 "
         f"--budgets samples {TINY} --out comparison",
-        grows="comparison/cells/final-clip-2-0/result.json",
+        grows="comparison/cells/final-msd-2-0/run/metrics.jsonl",
         saved="comparison/cells/final-clip-2-0/result.json",
     ),
 )
@@ -148,9 +148,9 @@ def begin(out: Path, tree: Path) -> None:
             whole, stopped = WHOLE / case.name, STOPPED / case.name
             whole.mkdir(parents=True)
             if case.first:
-                called(tree, case.first, whole)
+                needed(tree, case.first, whole)
             shutil.copytree(whole, stopped)
-            called(tree, case.call, whole)
+            needed(tree, case.call, whole)
             if case.grows:
                 kill_on_the_way(case, tree, stopped)
 
@@ -162,23 +162,29 @@ def write_files(tree: Path) -> None:
     rows = [("film.png", f"p{number}", f"Report {number}.") for number in range(1200)]
     write_table(PLACE / "table.csv", ("image", "patient_id", "text"), rows)
     for seed, name in (("3", "corpus"), ("8", "others")):
-        called(tree, f"prepare phantom --count 400 --seed {seed} --out {name}", PLACE)
-    called(tree, f"train quickstart --data corpus {TINY} --out run", PLACE)
+        needed(tree, f"prepare phantom --count 400 --seed {seed} --out {name}", PLACE)
+    needed(tree, f"train quickstart --data corpus {TINY} --out run", PLACE)
     for data, table in (("corpus", "table.arrow"), ("others", "other.arrow")):
-        called(tree, f"embed run --data {data} --out {table}", PLACE)
-    called(tree, "index table.arrow --out index", PLACE)
+        needed(tree, f"embed run --data {data} --out {table}", PLACE)
+    needed(tree, "index table.arrow --out index", PLACE)
 
 
-def called(tree: Path, call: str, folder: Path) -> None:
-    """Run `medistill CALL` in a folder; what it prints is kept there."""
+def needed(tree: Path, call: str, folder: Path) -> None:
+    if fault := called(tree, call, folder):
+        sys.exit(fault)
+
+
+def called(tree: Path, call: str, folder: Path) -> str:
+    """Run `medistill CALL` in a folder, where what it prints is kept; returns what went wrong."""
     command = [sys.executable, "-m", "medistill", *shlex.split(call)]
     done = subprocess.run(
         command, cwd=folder, env=environment(tree), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        sys.exit(f"medistill {call} ended with status {done.returncode}: {done.stderr}")
+        return f"status {done.returncode} of medistill {call}: {done.stderr.strip()[-400:]}"
     if done.stdout:
         (folder / "printed.json").write_text(done.stdout)
+    return ""
 
 
 def kill_on_the_way(case: Case, tree: Path, folder: Path) -> None:
@@ -233,7 +239,8 @@ def taken_up(case: Case, tree: Path) -> list[str]:
         old, new = case.mark(saved) if callable(case.mark) else case.mark
         for path in (next(stopped.glob(case.saved)), whole / case.result):
             path.write_bytes(path.read_bytes().replace(old, new, 1))
-    called(tree, case.call, stopped)
+    if fault := called(tree, case.call, stopped):
+        return [fault]
     faults = different(whole, stopped)
     if case.saved and not case.mark and not content(stopped, case.saved).startswith(first_window(saved)):
         faults.append("began anew")
@@ -245,8 +252,10 @@ def again(case: Case, tree: Path) -> list[str]:
     if not case.settled:
         return []
     shutil.copytree(whole := WHOLE / case.name, after := AGAIN / case.name)
-    called(tree, case.call, after)
-    changed = [name for name in files_in(whole, after) if content(whole, name) != content(after, name)]
+    if fault := called(tree, case.call, after):
+        return [fault]
+    names = [name for name in files_in(whole, after) if not name.endswith(".html")]
+    changed = [name for name in names if content(whole, name) != content(after, name)]
     return [f"another {name} when called again" for name in changed]
 
 
@@ -254,7 +263,9 @@ def different(one: Path, other: Path) -> list[str]:
     """The files that are not the same in two folders, and what is wrong with each."""
     names = [Path(name) for name in files_in(one, other) if Path(name).name != LOG]
     verdicts = {name: compared(name, one / name, other / name) for name in names}
-    return [f"{verdict}: {name}" for name, verdict in verdicts.items() if verdict != "same"]
+    return [
+        f"{verdict}: {name}" for name, verdict in verdicts.items() if verdict not in ("same", "other page")
+    ]
 
 
 def files_in(*folders: Path) -> list[str]:

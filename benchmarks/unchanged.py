@@ -12,6 +12,7 @@ Files are compared byte by byte, but for what no two runs have in common: `measu
 
 import argparse
 import fcntl
+import io
 import json
 import os
 import re
@@ -25,7 +26,9 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from served import write_answers
@@ -103,8 +106,9 @@ CALLS = f"""
                       protocols/openi
 0 protocol-phantom    evaluate quickstart/run --data corpora/phantom --protocol phantom labels --out
                       protocols/phantom
-0 objectives          compare quickstart --data corpora/phantom --objectives clip msd --seeds 2
-                      --trials 1 --budgets samples --out comparisons/objectives --json {TINY}
+0 objectives          compare quickstart --data corpora/phantom --objectives clip hot msd --settings
+                      files/settings.json --seeds 2 --trials 1 --budgets samples --out
+                      comparisons/objectives --json {TINY}
 0 embed-phantom       embed quickstart/run --data corpora/phantom --out tables/phantom.arrow --json
 0 embed-csv           embed quickstart/run --data corpora/csv --out tables/csv.arrow
 0 embed-nih14         embed quickstart/run --data corpora/nih14 --out tables/nih14.arrow
@@ -267,11 +271,12 @@ def help_calls(tree: Path) -> Iterator[str]:
 
 
 def write_small_files(root: Path) -> None:
-    """A key, prompts, and a table of examples."""
+    """A key, prompts, settings of an objective, and a table of examples."""
     (root / "key").write_text("0123456789abcdef" * 4)
     findings = ("cardiomegaly", "left effusion", "edema")
     prompts = {name: {"positive": [f"There is {name}."], "negative": [f"No {name}."]} for name in findings}
     (root / "prompts.json").write_text(json.dumps(prompts))
+    (root / "settings.json").write_text('{"hot": {"objective": "clip", "scale": 25.0}}')
     rows = [f"{n}.png,p{n // 2},{n % 2},{n // 2 % 2 if n % 7 else ''}" for n in range(60)]
     (root / "shots.csv").write_text("\n".join(["image,patient_id,edema,mass", *rows]) + "\n")
 
@@ -290,26 +295,58 @@ def plant_leaks(corpus: Path, out: Path) -> None:
         stream.write_table(pa.Table.from_pylist(rows, table.schema))
 
 
-TIMES = "pairs_per_second|seconds|cpu_seconds|cpu_ms_per_pair|peak_memory_bytes"
-"""Fields of JSON that are measured anew in every run."""
+TIMES = "pairs_per_second|seconds|cpu_seconds|cpu_ms_per_pair|peak_memory_bytes|cost_of_pair_ms|speed|bytes"
+"""Fields of JSON that are measured in every run, and the size of an ONNX graph, which holds source paths."""
 
-BAR = re.compile("\\w.*━━|it/s]".encode())
-"""A progress bar: it holds times and speeds."""
+TIMED = re.compile("^$|\\w.*━━|it/s]|^  \\w.* MB$|times as fast".encode())
+"""Lines said that hold times: progress bars, empty where nothing moved; costs of training; speeds of int8."""
 
 
 def measured(name: Path, data: bytes) -> bytes:
     """The file without what no two runs have in common: how long it took, and in how much memory.
 
-    What evaluations remember of embeddings is in the order in which calls that ran at once came to it.
+    What evaluations remember of embeddings is in the order in which calls that ran at once came to it, and a
+    checkpoint holds the length of metrics.jsonl, in which speeds stand, as `track`.
     """
     if name.suffix in (".json", ".jsonl", ".txt"):
-        data = re.sub(rf'"({TIMES})": [-+.\de]+'.encode(), rb'"\1": measured', data)
+        data = re.sub(
+            rf'"({TIMES})": ([-+.\de]+|{{([^{{}}]|{{[^{{}}]*}})*}})'.encode(), rb'"\1": measured', data
+        )
     if name.parts[0] == "said":
-        data = b"".join(line for line in data.splitlines(keepends=True) if not BAR.search(line))
+        data = b"".join(line for line in data.splitlines(keepends=True) if not TIMED.search(line))
+    if name.suffix == ".onnx":
+        data = without_traces(data)
+    if name.name == "last.pt":
+        data = said_by(data)
     if name.suffix == ".f32" and name.parent.suffix == ".embeddings":
         size = 32 + 4 * int(name.stem.rpartition("-")[2])
         data = b"".join(sorted({data[start : start + size] for start in range(0, len(data), size)}))
     return data
+
+
+def without_traces(graph: bytes) -> bytes:
+    """An ONNX file without the module and the source line that each of its parts came from."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, model.graph):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    return model.SerializeToString(deterministic=True)
+
+
+def said_by(checkpoint: bytes) -> bytes:
+    """All that a checkpoint says, but `track`; its file is written otherwise after a run was taken up."""
+    import torch
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return value.dtype, value.shape, sha256(value.numpy().tobytes()).hexdigest()
+        if isinstance(value, dict):
+            return {name: plain(part) for name, part in value.items() if name != "track"}
+        return [plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+    return repr(plain(torch.load(io.BytesIO(checkpoint), weights_only=True))).encode()
 
 
 def compare(before: Path, after: Path) -> int:

@@ -27,8 +27,10 @@ print(f"AUROC of 8 bits less that of float: {lost['value']:.4f} [{lost['low']:.4
 
 # %% A program for another machine: numpy, Pillow, tokenizers and onnxruntime are all it needs.
 PROGRAM = """
-import json, sys
+import json, os, sys
 from pathlib import Path
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else onnxruntime 1.32 reports to its makers
 
 import numpy as np
 import onnxruntime

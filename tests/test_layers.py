@@ -23,9 +23,11 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
         "__main__",
     ),
     "medistill.data": (
-        "plain split study",
+        "ids plain study",
+        "split",
         "report",
         "dicom phantom rule_labels studies",
+        "deep",
         "image",
         "corpus sources",
         "check loader prepare",

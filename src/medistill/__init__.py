@@ -1,5 +1,6 @@
 """Pretrain medical vision-language models by momentum self-distillation."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     from medistill.model.saved import load
 __all__ = ["DualEncoder", "load", "open_corpus", "open_model"]
 __version__ = "0.1.0"
+
+# Libraries that report to their makers, and switches that must be set before their import: onnxruntime 1.32
+# asks a name server and leaves a device id in the user's cache.
+os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
 
 
 def __getattr__(name: str) -> Any:

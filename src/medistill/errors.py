@@ -15,3 +15,10 @@ class CallError(MedistillError):
     """The call itself was wrong (a path, a column, a value); the command line exits with status 2."""
 
     status = 2
+
+
+def first_line(error: BaseException) -> str:
+    """What its message says first, in one line of at most 300 characters, or its type."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return said if len(said) <= 300 else f"{said[:297]}..."

@@ -32,8 +32,10 @@ from medistill.objective import info_nce
 from medistill.recipe import Recipe, differing_fields, read_config, to_config
 from medistill.system.atomic import write_atomically
 from medistill.system.locks import being_trained, locked
+from medistill.system.private import private_files
 
 
+@private_files()
 def pretrain(recipe: Recipe, data: Path, run: Path, *, watch: Watch) -> None:
     """Train `recipe` on the corpus at `data`; goes on from the newest checkpoint in `run`.
 

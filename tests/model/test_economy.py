@@ -11,9 +11,10 @@ from medistill.engine.optimizer import make_optimizer
 from medistill.errors import CallError
 from medistill.model.dual import DualEncoder, build_model
 from medistill.model.economy import recompute_blocks
-from medistill.model.encoder import ImageTower, build_text_tower
+from medistill.model.encoder import ImageTower
 from medistill.model.saved import load, save_model
 from medistill.model.teacher import make_teacher, update_teacher
+from medistill.model.towers.build import build_text_tower
 from medistill.recipe import RECIPES, Encoder, Recipe
 from tests.conftest import tiny_recipe, tiny_texts, tiny_window
 

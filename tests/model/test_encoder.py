@@ -4,7 +4,7 @@ from torch import nn
 from transformers import BertConfig, BertModel, ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
 from medistill.errors import CallError
-from medistill.model.encoder import build_image_tower, build_text_tower
+from medistill.model.towers.build import build_image_tower, build_text_tower
 from medistill.recipe import Encoder
 
 VIT = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

@@ -10,6 +10,7 @@ from rich.text import Text
 from medistill.cli.terminal import console, print_json, say, stages
 from medistill.data.check.flag import MARKS
 from medistill.errors import MedistillError
+from medistill.system.private import files_for
 
 
 def check(
@@ -19,6 +20,7 @@ def check(
     out: Path | None = None,
     with_cases: bool = False,
     show_ids: bool = False,
+    group_readable: bool = False,
     json: bool = False,
 ) -> None:
     """Whether a corpus leaks between its splits or is broken: a table, check.json and page.html.
@@ -32,6 +34,7 @@ def check(
         out: Folder to write check.json and page.html into; CORPUS.check if not named.
         with_cases: Put images of the worst cases on the page: they are patient data.
         show_ids: Name study and patient ids in check.json beside the salted ones.
+        group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print check.json on standard output.
     """
     from medistill.data.check.report import check_and_write
@@ -39,7 +42,7 @@ def check(
     out = out or corpus.absolute().with_name(f"{corpus.absolute().name}.check")
     if with_cases:
         say("page.html will hold images of the corpus: treat it as patient data")
-    with stages() as on_progress:
+    with files_for(group=group_readable), stages() as on_progress:
         report = check_and_write(
             corpus, out, with_cases=with_cases, show_ids=show_ids, on_progress=on_progress
         )

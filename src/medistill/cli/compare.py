@@ -14,6 +14,7 @@ from medistill.compare.comparison import TITLES, Comparison
 from medistill.compare.pool import OnShares
 from medistill.compare.tuning import trial_cells
 from medistill.html.words import NOTHING, in_units, number
+from medistill.system.private import files_for
 
 _TITLES = {
     "retrieval/i2t_r@10_unique": "R@10, unique reports",
@@ -39,6 +40,7 @@ def compare(
     memory: str = "",
     settings: Path | None = None,
     jobs: int = 1,
+    group_readable: bool = False,
     json: bool = False,
 ) -> None:
     """Objectives against each other, tuned alike, over seeds: a table, results.json and page.html.
@@ -57,6 +59,7 @@ def compare(
         memory: Bytes each may take, such as 11GB: its micro-batch becomes the largest that fits.
         settings: JSON file of recipe fields for some: {"gradcache-16": {"objective": "gradcache", ...}}.
         jobs: Training runs at once, each on its share of the cores.
+        group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print results.json on standard output.
     """
     from medistill.compare.run import compare as run
@@ -72,7 +75,7 @@ def compare(
         budgets=budgets,
         memory=memory,
     )
-    with cells_bar(comparison) as on_shares:
+    with files_for(group=group_readable), cells_bar(comparison) as on_shares:
         results = run(comparison, data, out, jobs=jobs, on_shares=on_shares)
     if json:
         print_json(results)

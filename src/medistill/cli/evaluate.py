@@ -7,6 +7,7 @@ from typing import Any
 from medistill.cli.terminal import print_json, say, stages
 from medistill.errors import CallError
 from medistill.html.words import figure
+from medistill.system.private import files_for
 
 
 def evaluate(
@@ -21,6 +22,7 @@ def evaluate(
     prompts: Path | None = None,
     with_cases: bool = False,
     fine_tune: bool = False,
+    group_readable: bool = False,
     json: bool = False,
 ) -> None:
     """Zero-shot, few-shot and retrieval figures with 95 % intervals: metrics.json and page.html.
@@ -42,6 +44,7 @@ def evaluate(
             another project's Python file of prompts, which is parsed and not run.
         with_cases: Put test images and their nearest reports on the page: they are patient data.
         fine_tune: Also fine-tune the image encoder on 1, 10 and 100 % of the training patients: takes long.
+        group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print the figures, or the comparison, as JSON on standard output.
     """
     from medistill.evaluate.run import evaluate_against, evaluate_by_protocol, evaluate_run
@@ -53,7 +56,7 @@ def evaluate(
     options: dict[str, Any] = {"prompts": prompts, "with_cases": with_cases}
     if not protocol:
         options |= {"split": split, "fine_tune": fine_tune}
-    with stages() as on_progress:
+    with files_for(group=group_readable), stages() as on_progress:
         options["on_progress"] = on_progress
         if against:
             evaluate_against((model, *against), data, out, protocols=protocol, **options)

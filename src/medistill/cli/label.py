@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medistill.cli.terminal import print_json, say, stages
+from medistill.system.private import files_for
 
 
 def label(
@@ -20,7 +21,9 @@ def label(
     classifier: Path | None = None,
     calibrate: Path | None = None,
     save: Path | None = None,
+    follow_links: bool = False,
     workers: int = 0,
+    group_readable: bool = False,
     json: bool = False,
 ) -> None:
     """Findings for new images: a CSV file with a row an image, and a JSON file of what it rests on.
@@ -40,7 +43,9 @@ def label(
         classifier: Folder of a classifier that an earlier call wrote for the same model.
         calibrate: Corpus folder whose labeled validation split turns scores of prompts into probabilities.
         save: Folder to write the classifier into; OUT with the suffix .classifier if not named.
+        follow_links: Also label what links lead to that lead out of the folder of images.
         workers: Processes that read files; 0 takes one a core.
+        group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print the JSON file on standard output.
     """
     from medistill.serve.label.run import label as run
@@ -50,7 +55,7 @@ def label(
     wanted = Wanted(
         findings=findings, prompts=prompts, shots=shots, classifier=classifier, calibrate=calibrate
     )
-    with stages() as on_progress:
+    with files_for(group=group_readable), stages() as on_progress:
         account = run(
             model,
             out,
@@ -58,6 +63,7 @@ def label(
             data=data,
             images=images,
             save=save,
+            follow_links=follow_links,
             workers=workers or cores(),
             on_progress=on_progress,
         )

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from medistill.cli.terminal import print_json, say, stages
 from medistill.errors import CallError
+from medistill.system.private import files_for
 
 
 def prepare(
@@ -21,6 +22,7 @@ def prepare(
     show_paths: bool = False,
     deidentify: Path | None = None,
     scrub: str = "",
+    group_readable: bool = False,
     json: bool = False,
 ) -> None:
     """Turn source files into a corpus: one row per image, split by patient.
@@ -41,6 +43,7 @@ def prepare(
         deidentify: Give studies and patients other ids by the secret key in this file, made if missing,
             shift dates by patient and cap ages over 89. An aid, no guarantee.
         scrub: With --deidentify: MODULE:FUNCTION of yours that gives a report's text without names.
+        group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print the corpus's card as JSON on standard output.
     """
     from medistill.data.prepare.deidentify import Deidentifier, read_key, scrub_function
@@ -51,7 +54,7 @@ def prepare(
         raise CallError("--scrub goes with --deidentify KEY")
     function = scrub_function(scrub) if scrub else None
     change = Deidentifier(key=read_key(deidentify, out), scrub=function) if deidentify else None
-    with stages() as on_progress:
+    with files_for(group=group_readable), stages() as on_progress:
         card = run(
             source,
             out,

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from medistill.cli.terminal import print_json, say, stages
 from medistill.serve.index.case import Hit
+from medistill.system.private import files_for
 
 
-def embed(model: str, /, *, data: Path, out: Path, json: bool = False) -> None:
+def embed(model: str, /, *, data: Path, out: Path, group_readable: bool = False, json: bool = False) -> None:
     """Embed a corpus: an Arrow table with a row an image, to be indexed by `medistill index`.
 
     Example: medistill embed run --data corpus --out corpus.arrow
@@ -23,11 +24,12 @@ def embed(model: str, /, *, data: Path, out: Path, json: bool = False) -> None:
         model: Run or model folder; or hf:NAME or open_clip:NAME:WEIGHTS, as `medistill evaluate` takes them.
         data: Corpus folder written by `medistill prepare`; all of its splits are embedded.
         out: The file to write.
+        group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print what the table is as JSON on standard output.
     """
     from medistill.serve.index.embed import embed as run
 
-    with stages() as on_progress:
+    with files_for(group=group_readable), stages() as on_progress:
         record = run(model, data, out, on_progress=on_progress)
     if json:
         print_json(record)
@@ -41,6 +43,7 @@ def index(
     out: str,
     kind: Literal["exact", "usearch"] | None = None,
     delete: tuple[str, ...] = (),
+    group_readable: bool = False,
     json: bool = False,
 ) -> None:
     """An index to search: made from an embedding table, or that table added to one that is there.
@@ -54,11 +57,12 @@ def index(
         out: Folder of the index, or postgresql://[USER@]HOST/DATABASE for one that is shared: docs/search.md.
         kind: `exact` compares all (default); `usearch` searches a graph, for a million images and more.
         delete: Ids of studies to remove first.
+        group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print what is in the index as JSON on standard output.
     """
     from medistill.serve.index.index import fill
 
-    with stages() as on_progress:
+    with files_for(group=group_readable), stages() as on_progress:
         record = fill(out, table, kind=kind, delete=delete, on_progress=on_progress)
     if json:
         print_json(record)

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from medistill.cli.terminal import print_json, say, training_bar
+from medistill.system.private import files_for
 
 
-def train(recipe: Any, *, data: Path, out: Path, json: bool = False) -> None:
+def train(recipe: Any, *, data: Path, out: Path, group_readable: bool = False, json: bool = False) -> None:
     """Pretrain the two encoders on a corpus; goes on from the newest checkpoint in `out`.
 
     Example: medistill train small --data corpus --out run --epochs 40
@@ -15,12 +16,13 @@ def train(recipe: Any, *, data: Path, out: Path, json: bool = False) -> None:
         recipe: What to train; any field of the ready recipe is overridden by its flag.
         data: Corpus folder written by `medistill prepare`.
         out: Run folder; holds config.json, metrics.jsonl, checkpoints and the model.
+        group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print the validation of the delivered model as JSON on standard output.
     """
     from medistill.engine.track import best_validation
     from medistill.pretrain import pretrain
 
-    with training_bar() as watch:
+    with files_for(group=group_readable), training_bar() as watch:
         pretrain(recipe, data, out, watch=watch)
     best = best_validation(out)
     if json:

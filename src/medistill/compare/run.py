@@ -26,6 +26,7 @@ from medistill.system.atomic import write_atomically
 from medistill.system.json_files import read_json
 from medistill.system.locks import being_trained, locked
 from medistill.system.memory import parse_memory
+from medistill.system.private import private_files
 from medistill.system.stop import stop_requests
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def make_comparison(
     )
 
 
+@private_files()
 def compare(comparison: Comparison, data: Path, out: Path, *, jobs: int, on_shares: OnShares) -> Results:
     """Run what is missing of the comparison in `out`; writes and returns results.json, and page.html."""
     if jobs < 1:

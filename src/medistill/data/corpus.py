@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float32, UInt8
 from medistill.data.image import decode_stored
 from medistill.data.split import validation_patients
 from medistill.data.study import NO_REPORT
-from medistill.errors import CallError
+from medistill.errors import CallError, MedistillError
+from medistill.system.isolated import decoding
 from medistill.system.json_files import read_json
 
 FORMAT = 1
@@ -48,7 +49,19 @@ class Rows:
         return self.corpus.cell("image", int(self.indices[i]))
 
     def image(self, i: int) -> UInt8[np.ndarray, "h w"]:
-        return decode_stored(self.stored(i))
+        """8-bit grey; MedistillError names the row of an image that cannot be read."""
+        try:
+            return self.decoded(i)
+        except MedistillError as error:
+            raise MedistillError(
+                f"the image in row {self.indices[i]} of the corpus cannot be used: {error}; "
+                "`medistill check` counts all such rows: prepare the corpus again without them"
+            ) from error
+
+    def decoded(self, i: int) -> UInt8[np.ndarray, "h w"]:
+        """The same; MedistillError says why not, and nothing else."""
+        with decoding():
+            return decode_stored(self.stored(i))
 
     def mask(self, i: int, finding: str) -> UInt8[np.ndarray, "h w"] | None:
         """Where the finding is, 255 or 0; None if the source marks no such place."""

@@ -1,10 +1,13 @@
 """Image files in and out: PNG, JPEG or DICOM to grey, and back."""
 
 import io
+import itertools
 import math
 import sys
 import warnings
-from typing import Literal
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
@@ -12,8 +15,10 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from medistill.data.dicom.file import is_dicom, known_kind
-from medistill.data.dicom.image import decode_dicom, dicom_images
+from medistill.data.deep import deep_grey, png_kind, scale_key, stretched
+from medistill.data.dicom.file import MEMORY, is_dicom, known_kind
+from medistill.data.dicom.frame import jpeg_header
+from medistill.data.dicom.image import DicomImage, decode_dicom, dicom_images
 from medistill.data.plain import is_plain_jpeg, is_plain_png
 from medistill.errors import MedistillError
 
@@ -34,7 +39,8 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarr
     """
     if is_dicom(data[:_START]):
         return decode_dicom(data, max_pixels=max_pixels)
-    return grey_array(_opened(data, max_pixels))
+    grey = _decoded(data, max_pixels)[1]
+    return grey if grey.dtype == np.uint8 else _upper_byte(grey)
 
 
 def decode_stored(data: bytes) -> UInt8[np.ndarray, "h w"]:
@@ -44,9 +50,8 @@ def decode_stored(data: bytes) -> UInt8[np.ndarray, "h w"]:
     would have been stored at 8 bits. Stretched like one from elsewhere, it would change its contrast.
     """
     file = _opened(data, sys.maxsize)  # the limit was applied when the corpus was prepared
-    if file.mode == _DEEP:
-        return (np.asarray(file) >> 8).astype(np.uint8)
-    return grey_array(file)
+    with _failures(file.format or "", "its pixels cannot be read as grey"):
+        return _upper_byte(np.asarray(file)) if file.mode == _DEEP else grey_array(file)
 
 
 def decode_deep(data: bytes, *, max_pixels: int = MAX_PIXELS) -> UInt16[np.ndarray, "h w"] | None:
@@ -59,16 +64,17 @@ def grey_array(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
     """The pixels of an image as 8-bit grey, upright by its EXIF orientation.
 
     8-bit grey is left as it is; color becomes luma; alpha is laid over black. Deeper grey is stretched
-    from its own darkest..brightest pixel to 0..255, because a radiograph rarely fills the range it is
-    stored in. Of a 16-bit color file Pillow keeps the upper byte.
+    between its own percentiles, as DICOM without a window is, because a radiograph rarely fills the range
+    it is stored in. Of opened files of 16-bit color Pillow keeps the upper byte; `decode_image` keeps both.
     """
-    if any(key in image.info for key in _ORIENTED):
-        image = _upright(image)
-    if image.mode.startswith(("I", "F")):
-        return _upper_byte(_stretched(np.asarray(image)))
-    if image.mode != "L" or "transparency" in image.info:
-        image = _flattened(image).convert("L")
-    return np.array(image)
+    with warnings.catch_warnings(action="ignore"):  # Pillow's, of what is made of all the same
+        if any(key in image.info for key in _ORIENTED):
+            image = _upright(image)
+        if image.mode.startswith(("I", "F")):
+            return _upper_byte(stretched(np.asarray(image)))
+        if image.mode != "L" or "transparency" in image.info:
+            image = _flattened(image).convert("L")
+        return np.array(image)
 
 
 def checked_grey(image: np.ndarray) -> UInt8[np.ndarray, "h w"]:
@@ -98,9 +104,24 @@ def letterbox_frame(shape: tuple[int, int], size: int) -> tuple[int, int, int, i
     return (size - height) // 2, (size - width) // 2, height, width
 
 
+class Kept(NamedTuple):
+    """A file as a corpus keeps it."""
+
+    images: tuple[bytes, ...]
+    remarks: tuple[str, ...] = ()
+    """What was taken by the word of the pixels and not of their header."""
+
+
 def stored_image(
     data: bytes, *, size: int | None = None, max_pixels: int = MAX_PIXELS, depth: Depth = 8
 ) -> bytes:
+    """`kept_image` without its remarks."""
+    return kept_image(data, size=size, max_pixels=max_pixels, depth=depth).images[0]
+
+
+def kept_image(
+    data: bytes, *, size: int | None = None, max_pixels: int = MAX_PIXELS, depth: Depth = 8
+) -> Kept:
     """The file as a corpus keeps it: grey, checked by decoding it, without metadata.
 
     An 8-bit grey file that holds its pixels and nothing else is kept byte for byte, any other becomes
@@ -108,15 +129,26 @@ def stored_image(
     to 128 pixels, as JPEG of quality 95 above. At `depth` 16 a deeper image becomes a PNG of 16 bits.
     """
     if is_dicom(data[:_START]):
-        return stored_grey(next(dicom_images(data, max_pixels=max_pixels)).grey, size=size, depth=depth)
-    file = _opened(data, max_pixels)
-    if depth == 16 and file.mode.startswith("I"):
-        return stored_grey(_stretched(np.asarray(_upright(file))), size=size, depth=16)
-    grey = grey_array(file)
+        return kept_frames(dicom_images(data, max_pixels=max_pixels), size=size, depth=depth, count=1)
+    file, grey = _decoded(data, max_pixels)
+    if grey.dtype == np.uint16:
+        return Kept((stored_grey(grey, size=size, depth=depth),))
     if size is not None and max(grey.shape) > size:
-        return encode_image(resized(grey, size), lossy=size > 128)
+        return Kept((encode_image(resized(grey, size), lossy=size > 128),))
     is_plain = is_plain_png if isinstance(file, PngImageFile) else is_plain_jpeg
-    return data if file.mode == "L" and is_plain(data) else encode_image(grey)
+    return Kept((data if file.mode == "L" and is_plain(data) else encode_image(grey),))
+
+
+def kept_frames(
+    frames: Iterable[DicomImage], *, size: int | None, depth: Depth, count: int | None = None
+) -> Kept:
+    """The first `count` frames of a DICOM file, or all of them."""
+    taken = [
+        (stored_grey(frame.grey, size=size, depth=depth), frame.remarks)
+        for frame in itertools.islice(frames, count)
+    ]
+    remarks = dict.fromkeys(remark for _, said in taken for remark in said)
+    return Kept(tuple(image for image, _ in taken), tuple(remarks))
 
 
 def stored_grey(grey: UInt16[np.ndarray, "h w"], *, size: int | None, depth: Depth) -> bytes:
@@ -141,8 +173,19 @@ def encode_image(image: UInt8[np.ndarray, "h w"], *, lossy: bool = False) -> byt
     return file.getvalue()
 
 
+def _decoded(data: bytes, max_pixels: int) -> tuple[PngImageFile | JpegImageFile, np.ndarray]:
+    """The file, and its pixels upright as grey of 8 bits; of 16 over the whole range if it is deeper."""
+    file = _opened(data, max_pixels)
+    with _failures(file.format or "", "its pixels cannot be read as grey"):
+        if not isinstance(file, PngImageFile) or png_kind(data)[0] < 16:
+            return file, grey_array(file)
+        grey = Image.fromarray(deep_grey(data, file))
+        grey.info = {key: file.info[key] for key in _ORIENTED if key in file.info}
+        return file, np.asarray(_upright(grey)).astype(np.uint16)
+
+
 def _opened(data: bytes, max_pixels: int) -> PngImageFile | JpegImageFile:
-    """The file fully decoded; every failure is one line that quotes nothing from the file."""
+    """The file with its pixels loaded; every failure is one line that quotes nothing from the file."""
     # The plugin classes, not Image.open: its bomb check has one process-wide limit and only warns at first.
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         name, plugin = "PNG", PngImageFile
@@ -150,16 +193,41 @@ def _opened(data: bytes, max_pixels: int) -> PngImageFile | JpegImageFile:
         name, plugin = "JPEG", JpegImageFile
     else:
         raise MedistillError(_not_an_image(data))
-    try:
+    uncommon = _uncommon_jpeg(data) if name == "JPEG" else None
+    with _failures(name, "its header cannot be read", uncommon):
         file = plugin(io.BytesIO(data))
-    except Exception as error:  # on broken input Pillow raises a dozen types, SyntaxError among them
-        raise MedistillError(f"broken {name} image: its header cannot be read") from error
     _check_size(file, name, max_pixels)
-    try:
+    if isinstance(file, PngImageFile):
+        if file.mode == "P" and file.palette is None:
+            raise MedistillError("broken PNG image: indexed color without a palette")
+        scale_key(file, png_kind(data)[0])
+    with _failures(name, "truncated or damaged pixel data", uncommon):
         file.load()
-    except Exception as error:
-        raise MedistillError(f"broken {name} image: truncated or damaged pixel data") from error
     return file
+
+
+@contextmanager
+def _failures(name: str, reason: str, uncommon: str | None = None) -> Generator[None]:
+    """Every failure as one line, and Pillow's warnings kept from the terminal.
+
+    uncommon   the kind of file that explains any failure to read it
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except MemoryError:
+        raise MedistillError(MEMORY) from None
+    except MedistillError:
+        raise
+    except Exception as error:  # on broken input Pillow raises a dozen types, SyntaxError among them
+        line = f"{uncommon}, which cannot be decoded here" if uncommon else f"broken {name} image: {reason}"
+        raise MedistillError(line) from error
+
+
+def _uncommon_jpeg(data: bytes) -> str | None:
+    """What kind of JPEG a file is if Pillow may be unable to read it."""
+    kind, bits = jpeg_header(data) or ("JPEG", 8)
+    return None if (kind, bits) == ("JPEG", 8) else f"{kind} image of {bits} bits"
 
 
 def _not_an_image(data: bytes) -> str:
@@ -191,11 +259,6 @@ def _flattened(image: Image.Image) -> Image.Image:
         return image
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
     return Image.alpha_composite(black, image.convert("RGBA"))
-
-
-def _stretched(image: np.ndarray) -> UInt16[np.ndarray, "h w"]:
-    low, high = float(image.min()), float(image.max())
-    return ((image - low) * (65535 / ((high - low) or 1)) + 0.5).astype(np.uint16)
 
 
 def _upper_byte(image: UInt16[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:

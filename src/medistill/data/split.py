@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
+from medistill.data.ids import KnownIds
 from medistill.errors import CallError
 
 _NAMES = {
@@ -22,7 +23,10 @@ def split_name(name: str) -> str:
 
 
 def hashed_split(patient_id: str, *, val: float, test: float) -> str:
-    """The same patient always lands in the same split, whatever else is in the corpus and in what order."""
+    """The same patient always lands in the same split, whatever else is in the corpus and in what order.
+
+    Of a patient with several spellings (`data.ids`) give the first, so that all of them land in one.
+    """
     place = _place(patient_id, "split")
     if place < test:
         return "test"
@@ -30,15 +34,20 @@ def hashed_split(patient_id: str, *, val: float, test: float) -> str:
 
 
 def validation_patients(patient_ids: Sequence[str], fraction: float = 0.1) -> set[str]:
-    """The patients to validate on, cut from a training split; one at least, never all."""
+    """The patients to validate on, cut from a training split; one at least, never all.
+
+    All spellings of a patient go by the place of the first.
+    """
+    known = KnownIds()
+    first = {patient: known.first(patient) for patient in patient_ids}
     # A salt of its own: the test split was cut by the other one, so its survivors are not uniform there.
-    ordered = sorted(set(patient_ids), key=lambda patient: (_place(patient, "validation"), patient))
+    ordered = sorted(set(first.values()), key=lambda patient: (_place(patient, "validation"), patient))
     if len(ordered) < 2:
         raise CallError(
             f"the train split holds {len(ordered)} patient(s): at least 2 are needed to validate on one"
         )
-    chosen = {patient for patient in ordered[:-1] if _place(patient, "validation") < fraction}
-    return chosen or {ordered[0]}
+    chosen = {patient for patient in ordered[:-1] if _place(patient, "validation") < fraction} or {ordered[0]}
+    return {patient for patient, by in first.items() if by in chosen}
 
 
 def check_fractions(val: float, test: float) -> None:

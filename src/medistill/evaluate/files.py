@@ -7,11 +7,13 @@ from typing import Any
 from medistill.evaluate.statistics.interval import Metrics
 from medistill.system.atomic import write_atomically
 from medistill.system.json_files import canonical_json, read_json
+from medistill.system.private import private_files
 
 METRICS, ACCOUNT, PAGE = "metrics.json", "evaluation.json", "page.html"
 COMPARISON, COMPARISON_PAGE = "comparison.json", "comparison.html"
 
 
+@private_files()
 def write_files(out: Path, metrics: Mapping[str, Metrics], account: Mapping[str, Any], html: str) -> None:
     """The figures, how they came about, and their page."""
     out.mkdir(parents=True, exist_ok=True)

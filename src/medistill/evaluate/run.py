@@ -22,12 +22,14 @@ from medistill.evaluate.tasks.examples import Shown
 from medistill.model.any_model import is_foreign, open_model, public_name
 from medistill.system.atomic import write_atomically
 from medistill.system.json_files import canonical_json
+from medistill.system.private import private_files
 from medistill.system.progress import Progress
 
 Measured = tuple[Mapping[str, Metrics], Mapping[str, Any]]
 """Figures, which still hold their resampled values, and the account of how they came about."""
 
 
+@private_files()
 def evaluate_run(
     model: str | Path,
     data: Path,
@@ -56,6 +58,7 @@ def evaluate_run(
     return evaluation.metrics, evaluation.protocol
 
 
+@private_files()
 def evaluate_by_protocol(
     model: str | Path,
     data: Path,
@@ -77,6 +80,7 @@ def evaluate_by_protocol(
     return metrics, account
 
 
+@private_files()
 def evaluate_against(
     models: Sequence[str],
     data: Path,
@@ -148,6 +152,7 @@ def write_evaluation(
     write_files(out, evaluation.metrics, evaluation.protocol, html)
 
 
+@private_files()
 def write_comparison(comparison: Mapping[str, Any], out: Path) -> None:
     """How models differ, and its page, each whole or not at all."""
     write_atomically(out / COMPARISON, canonical_json(comparison))

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from medistill.data.image import grey_array, letterbox
 from medistill.model.economy import economize
-from medistill.model.encoder import ImageTower, TextTower, build_image_tower, build_text_tower
+from medistill.model.encoder import ImageTower, TextTower
 from medistill.model.grounding import PhraseMap, contributions, phrase_map
-from medistill.model.tokenizer import load_tokenizer, pad_id, tokenize, train_tokenizer
+from medistill.model.tokenizer import load_tokenizer, pad_id, token_count, tokenize, train_tokenizer
+from medistill.model.towers.build import build_image_tower, build_text_tower
 from medistill.recipe import Recipe
 
 MIN_SCALE, MAX_SCALE = 1.0, 100.0
@@ -219,7 +220,11 @@ def assemble(recipe: Recipe, tokenizer: Tokenizer, *, vocabulary: int) -> DualEn
     """The model a recipe describes around that tokenizer, with room for `vocabulary` tokens."""
     image = build_image_tower(recipe.image, size=recipe.size, channels=recipe.channels)
     text = build_text_tower(
-        recipe.text, vocabulary=vocabulary, pad=pad_id(tokenizer), max_tokens=recipe.max_tokens
+        recipe.text,
+        vocabulary=vocabulary,
+        pad=pad_id(tokenizer),
+        max_tokens=recipe.max_tokens,
+        tokens=token_count(tokenizer),
     )
     economize(image, text, recipe)
     return DualEncoder(

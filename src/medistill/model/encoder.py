@@ -1,18 +1,15 @@
 """Image and text towers: a transformers model and how its output is pooled."""
 
-from collections.abc import Mapping
 from math import isqrt
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers import PretrainedConfig
 from transformers.masking_utils import create_bidirectional_mask
 
 from medistill.errors import CallError
-from medistill.recipe import Encoder
 
 Pooling = Literal["mean", "cls"]
 _SPLIT = ("bert", "roberta", "xlm-roberta", "camembert")
@@ -29,7 +26,8 @@ class Tower(nn.Module):
         self.pooling: Pooling = pooling
         self.frozen_norm = frozen_norm
         self.compiled = ""
-        self.width = int(getattr(config, "hidden_size", 0) or config.hidden_sizes[-1])
+        self.width = 0
+        """Numbers a sample, known once the tower has been tried."""
 
     def train(self, mode: bool = True) -> "Tower":
         """As in torch, but pretrained BatchNorm stays as it is: micro-batches are too small to renew it."""
@@ -187,111 +185,3 @@ class TextTower(Tower):
             return features[:, 0]
         weight = mask[..., None].to(features.dtype)
         return (features * weight).sum(dim=1) / weight.sum(dim=1)
-
-
-def build_image_tower(encoder: Encoder, *, size: int, channels: int) -> ImageTower:
-    """The image tower a recipe asks for, at random or from its pretrained weights."""
-    if encoder.pretrained:
-        backbone = _pretrained(encoder.pretrained)
-        _expect_channels(encoder.pretrained, backbone.config, channels)
-        return ImageTower(backbone, backbone.config, encoder.pooling, frozen_norm=True)
-    config = _config(encoder, {"image_size": size, **encoder.config, "num_channels": channels})
-    return restore_image_tower(config, encoder.pooling, frozen_norm=False)
-
-
-def build_text_tower(encoder: Encoder, *, vocabulary: int, pad: int, max_tokens: int) -> TextTower:
-    """The text tower a recipe asks for, at random or from its pretrained weights."""
-    if encoder.pretrained:
-        backbone = _pretrained(encoder.pretrained)
-        return TextTower(backbone, backbone.config, encoder.pooling, frozen_norm=True)
-    given = {"max_position_embeddings": max(max_tokens, 8), **encoder.config}
-    config = _config(encoder, {**given, "vocab_size": vocabulary, "pad_token_id": pad})
-    return restore_text_tower(config, encoder.pooling, frozen_norm=False)
-
-
-def restore_image_tower(config: PretrainedConfig, pooling: Pooling, *, frozen_norm: bool) -> ImageTower:
-    """An image tower of that configuration, at random."""
-    return ImageTower(_random(config, frozen_norm), config, pooling, frozen_norm=frozen_norm)
-
-
-def restore_text_tower(config: PretrainedConfig, pooling: Pooling, *, frozen_norm: bool) -> TextTower:
-    """A text tower of that configuration, at random."""
-    return TextTower(_random(config, frozen_norm), config, pooling, frozen_norm=frozen_norm)
-
-
-def config_from_dict(values: Mapping[str, Any]) -> PretrainedConfig:
-    """The transformers configuration `PretrainedConfig.to_dict` was called on."""
-    rest = {k: v for k, v in values.items() if k != "model_type"}
-    return AutoConfig.for_model(values["model_type"], **rest)
-
-
-def pretrained_source(name: str) -> tuple[str, bool]:
-    """(path or hub name, whether it is a local folder); CallError for a path that is not there."""
-    if Path(name).expanduser().is_dir():
-        return str(Path(name).expanduser()), True
-    if name.startswith((".", "/", "~")):
-        raise CallError(
-            f"no folder {name!r} with pretrained weights; give a folder or a hub name (owner/model)"
-        )
-    return name, False
-
-
-def _config(encoder: Encoder, given: Mapping[str, Any]) -> PretrainedConfig:
-    """The configuration of a random start: the recipe's fields, and of ours those the type has."""
-    try:
-        config = AutoConfig.for_model(encoder.type)
-    except ValueError as error:
-        raise CallError(f"transformers knows no model type {encoder.type!r}") from error
-    known = set(config.to_dict())
-    unknown = sorted(set(encoder.config) - known)
-    if unknown:
-        raise CallError(f"{encoder.type} has no configuration field {', '.join(unknown)}")
-    return type(config)(**{k: v for k, v in given.items() if k in known})
-
-
-def _random(config: PretrainedConfig, frozen_norm: bool) -> nn.Module:
-    """A randomly started backbone; GroupNorm for BatchNorm, whose statistics a micro-batch cannot carry."""
-    backbone = cast(nn.Module, AutoModel.from_config(config, trust_remote_code=False))
-    if not frozen_norm:
-        _group_norm(backbone)
-    return _without_pooler(backbone)
-
-
-def _pretrained(name: str) -> Any:
-    """A backbone with its weights, from safetensors only and never with code of its own."""
-    source, local = pretrained_source(name)
-    try:
-        backbone = AutoModel.from_pretrained(
-            source, local_files_only=local, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CallError(f"cannot load pretrained weights {name!r}: {reason}; see docs/offline.md") from error
-    return _without_pooler(backbone)
-
-
-def _without_pooler(backbone: Any) -> Any:
-    """Drop a trainable pooler: its output is not used, and unused weights stop distributed training."""
-    pooler = getattr(backbone, "pooler", None)
-    if isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters()):
-        backbone.pooler = None
-    return backbone
-
-
-def _group_norm(module: nn.Module, groups: int = 8) -> None:
-    """Replace every BatchNorm2d below `module` by GroupNorm with channels in at most `groups` groups."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            channels = child.num_features
-            fitting = next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0)
-            setattr(module, name, nn.GroupNorm(fitting, channels))
-        else:
-            _group_norm(child, groups)
-
-
-def _expect_channels(name: str, config: PretrainedConfig, channels: int) -> None:
-    wanted = getattr(config, "num_channels", channels)
-    if wanted != channels:
-        raise CallError(
-            f"pretrained {name!r} takes {wanted} channels, the recipe gives {channels}; set --channels"
-        )

@@ -10,13 +10,10 @@ from tokenizers import Tokenizer
 
 from medistill.errors import CallError, MedistillError
 from medistill.model.dual import DualEncoder
-from medistill.model.encoder import (
-    ImageTower,
-    TextTower,
-    config_from_dict,
-    restore_image_tower,
-    restore_text_tower,
-)
+from medistill.model.encoder import ImageTower, TextTower
+from medistill.model.tokenizer import token_count
+from medistill.model.towers.build import restore_image_tower, restore_text_tower
+from medistill.model.towers.config import config_from_dict
 from medistill.system.atomic import write_atomically
 
 FORMAT = 1
@@ -56,10 +53,14 @@ def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:
             f"the model in {folder} has format {config.get('format')}, this version reads {FORMAT}; "
             "use the medistill version that wrote it"
         )
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    texts: dict[str, Any] = {"max_tokens": config["max_tokens"], "tokens": token_count(tokenizer)}
     model = DualEncoder(
-        restore_image_tower(**_tower_arguments(config["image"])),
-        restore_text_tower(**_tower_arguments(config["text"])),
-        Tokenizer.from_file(str(folder / "tokenizer.json")),
+        restore_image_tower(
+            **_tower_arguments(config["image"]), size=config["size"], channels=config["channels"]
+        ),
+        restore_text_tower(**_tower_arguments(config["text"]), **texts),
+        tokenizer,
         **{name: config[name] for name in ("dim", "size", "channels", "mean", "std", "max_tokens")},
         scale=1.0,
         bias=0.0 if config.get("biased") else None,

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from medistill.errors import CallError, MedistillError
-from medistill.model.encoder import pretrained_source
+from medistill.errors import CallError, MedistillError, first_line
+from medistill.model.towers.pretrained import pretrained_source
 
 PAD, UNKNOWN, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 _ALPHABET = list("abcdefghijklmnopqrstuvwxyz0123456789.,;:-/()%'+<>=")
@@ -43,8 +43,8 @@ def load_tokenizer(name: str) -> Tokenizer:
         pretrained: Any = AutoTokenizer.from_pretrained(
             source, local_files_only=local, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
-        raise CallError(f"cannot load the tokenizer of {name!r}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # tokenizers raises bare Exception
+        raise CallError(f"cannot load the tokenizer of {name!r}: {first_line(error)}") from error
     if not pretrained.is_fast:
         raise CallError(f"the tokenizer of {name!r} has no tokenizer.json; see docs/offline.md")
     return pretrained.backend_tokenizer
@@ -54,6 +54,11 @@ def pad_id(tokenizer: Tokenizer) -> int:
     """Id of the padding token under any of its usual names."""
     ids = (tokenizer.token_to_id(token) for token in (PAD, "<pad>", "<|endoftext|>"))
     return next((i for i in ids if i is not None), 0)
+
+
+def token_count(tokenizer: Tokenizer) -> int:
+    """Rows that a table of embeddings needs: the highest id and one; ids may have gaps."""
+    return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
 
 def tokenize(

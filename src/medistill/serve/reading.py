@@ -10,7 +10,8 @@ from jaxtyping import UInt8
 
 from medistill.data.image import decode_image, letterbox
 from medistill.errors import MedistillError
-from medistill.system.isolated import GaveUp, IsolatedPool
+from medistill.system.files import read_regular
+from medistill.system.isolated import GaveUp, IsolatedPool, decoding
 
 _FLAG_OF_PREPARE = re.compile(r" \(--[^)]*\)$")
 
@@ -35,12 +36,14 @@ def read_images(
 def read_image(path: Path, *, size: int | None) -> UInt8[np.ndarray, "h w"] | GaveUp:
     """One file, or why not."""
     try:
-        grey = decode_image(path.read_bytes())
+        data = read_regular(path)
+        with decoding():
+            grey = decode_image(data)
+            return grey if size is None else letterbox(grey, size)
     except MedistillError as error:
         return GaveUp(_FLAG_OF_PREPARE.sub("", str(error)))
     except OSError:
         return GaveUp("file cannot be read")
-    return grey if size is None else letterbox(grey, size)
 
 
 Seen = UInt8[np.ndarray, "h w"] | GaveUp

@@ -6,17 +6,20 @@ import os
 import resource
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from medistill.errors import MedistillError
+
 SECONDS = 30.0
 """For one file: a detector's largest image takes two or three on a busy machine."""
 MEMORY = 4 * 2**30
 """Bytes a process may take beyond what it started with: ten times what a large radiograph takes."""
+TOO_LARGE = f"takes more memory to read than is left, of {MEMORY / 2**30:.0f} GiB at most"
 U = TypeVar("U")
 R = TypeVar("R")
 
@@ -25,6 +28,24 @@ class GaveUp(NamedTuple):
     """Why there is no result."""
 
     reason: str
+
+
+@contextlib.contextmanager
+def decoding() -> Generator[None]:
+    """Whatever a decoder raises is a MedistillError of one line; memory that runs out stays MemoryError.
+
+    What the decoder says is left out: it may quote the file. Panics of Rust are no Exception.
+    """
+    try:
+        yield
+    except (MedistillError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise MedistillError(_unforeseen(error)) from error
+
+
+def _unforeseen(error: BaseException) -> str:
+    return f"cannot be read: its decoder failed with {type(error).__name__}"
 
 
 class IsolatedPool:
@@ -58,7 +79,7 @@ class IsolatedPool:
 
         files   how many files a unit is made of: the time it may take.
         """
-        waiting: deque[tuple[U, Future[R], float]] = deque()
+        waiting: deque[tuple[U, Future[R | GaveUp], float]] = deque()
         for unit in units:
             seconds = SECONDS * max(1, files(unit))
             waiting.append((unit, self.begin(work, unit, seconds), seconds))
@@ -67,24 +88,37 @@ class IsolatedPool:
         while waiting:
             yield _with_outcome(*waiting.popleft())
 
-    def begin(self, work: Callable[[U], R], unit: U, seconds: float = SECONDS) -> Future[R]:
+    def begin(self, work: Callable[[U], R], unit: U, seconds: float = SECONDS) -> Future[R | GaveUp]:
         """One unit, for a caller that waits in its own way and then asks `outcome`; cancelling ends it."""
-        return self._pool.schedule(work, args=(unit,), timeout=seconds)
+        return self._pool.schedule(_attempted, args=(work, unit), timeout=seconds)
 
 
-def outcome(future: Future[R], seconds: float = SECONDS) -> R | GaveUp:
+def outcome(future: Future[R | GaveUp], seconds: float = SECONDS) -> R | GaveUp:
     """What came of `IsolatedPool.begin`."""
     try:
         return future.result()
     except TimeoutError:
         return GaveUp(f"not read within {seconds:.0f} seconds")
     except MemoryError:
-        return GaveUp(f"takes more than {MEMORY / 2**30:.0f} GiB of memory to read")
+        return GaveUp(TOO_LARGE)
     except ProcessExpired:
         return GaveUp("the process that read it crashed")
 
 
-def _with_outcome(unit: U, future: Future[R], seconds: float) -> tuple[U, R | GaveUp]:
+def _attempted(work: Callable[[U], R], unit: U) -> R | GaveUp:
+    """What `work` makes of a unit, in its process. What it did not foresee costs that unit alone.
+
+    Raised in the parent it would end the whole; and not every error can be sent there.
+    """
+    try:
+        return work(unit)
+    except (MedistillError, MemoryError):
+        raise
+    except BaseException as error:
+        return GaveUp(_unforeseen(error))
+
+
+def _with_outcome(unit: U, future: Future[R | GaveUp], seconds: float) -> tuple[U, R | GaveUp]:
     return unit, outcome(future, seconds)
 
 

@@ -182,7 +182,6 @@ def test_what_was_saved_under_the_wrong_name_is_named(start, kind):
         {"BitsStored": 0, "HighBit": 7},
         {"BitsAllocated": 12},
         {"PhotometricInterpretation": "CMYK"},
-        {"PhotometricInterpretation": None},
         {"SamplesPerPixel": 4},
         {"PhotometricInterpretation": "PALETTE COLOR"},
     ],

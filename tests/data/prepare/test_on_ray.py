@@ -98,10 +98,10 @@ def test_a_file_that_kills_its_process_costs_the_study_that_file(ray, study, tmp
     assert second.study_id == "s2"
 
 
-def test_an_error_of_our_own_is_raised_as_it_is(ray):
-    with pytest.raises(LookupError, match="a mistake of ours") as error:
+def test_what_no_file_is_to_blame_for_ends_the_preparation_with_one_line(ray):
+    with pytest.raises(MedistillError, match="LookupError, and no file is to blame") as error:
         on_two(Reading(units=range(4), work=ray_work.failed))
-    assert "in failed" in "".join(error.value.__notes__)
+    assert "in read_isolated" in "".join(error.value.__notes__)
     with pytest.raises(MedistillError, match="crashed, and no file is to blame"):
         on_two(Reading(units=range(5, 7), work=ray_work.failed))
 

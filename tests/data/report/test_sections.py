@@ -115,7 +115,7 @@ def test_a_wet_read_counts_only_where_nothing_else_is_said():
     "text",
     [
         "Silueta cardíaca normal. Sin hallazgos.",
-        "Befund: Herz normal.",
+        "Wynik: serce prawid\u0142owe.",
         "心影正常。无积液。",
         "Cœur: normal.",
     ],

@@ -23,6 +23,7 @@ from medistill.serve.index.embed import embed
 from medistill.serve.index.index import index_for
 from medistill.serve.index.table import open_table
 from tests.conftest import each_a_unit, tiny_model
+from tests.pictures import NO_PALETTE
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +216,29 @@ def test_a_moved_or_changed_corpus_is_said_when_a_picture_is_asked_for(home, tmp
     (tmp_path / "corpus" / "card.json").write_text(card.replace('"sha256": "', '"sha256": "0'))
     with pytest.raises(CallError, match="is not the one that was indexed"):
         case_image(index, case)
+
+
+@pytest.mark.parametrize("bad", [{7}, {0, 15, 39}, set(range(16, 32))])
+def test_an_image_that_cannot_be_read_costs_its_row_alone(home, tmp_path, bad, caplog):
+    random = np.random.default_rng(1)
+    films = [encode_image(random.integers(0, 256, (32, 32), dtype=np.uint8)) for _ in range(40)]
+    studies = [
+        Study(
+            study_id=f"s{i}",
+            patient_id=f"p{i}",
+            images=(StudyImage(image=NO_PALETTE if i in bad else films[i]),),
+            text=f"heart {i}",
+            split="train",
+        )
+        for i in range(40)
+    ]
+    write_corpus(each_a_unit(studies), tmp_path / "corpus", source="test", made_with={})
+    told = embed(home / "model", tmp_path / "corpus", tmp_path / "table.arrow")
+    held = pa.Table.from_batches(list(open_table(tmp_path / "table.arrow").batches()))
+    kept = [row for row in range(40) if row not in bad]
+    assert told["images"] == 40 - len(bad)
+    assert held["row"].to_pylist() == kept
+    assert held["study_id"].to_pylist() == [f"s{row}" for row in kept]
+    assert f"{len(bad)} images of the corpus cannot be read and are left out" in caplog.text
+    index = index_for(tmp_path / "index", open_table(tmp_path / "table.arrow").about)
+    assert index.add(open_table(tmp_path / "table.arrow")) == 40 - len(bad)

@@ -15,7 +15,7 @@ from medistill.data.corpus import Corpus
 from medistill.data.image import decode_stored
 from medistill.data.plain import is_plain_jpeg, is_plain_png
 from medistill.errors import MedistillError
-from medistill.system.isolated import GaveUp, IsolatedPool
+from medistill.system.isolated import GaveUp, IsolatedPool, decoding
 
 TINY = 32
 """Pixels of the shorter side. On fewer, ten millimeters of a chest are less than one pixel."""
@@ -130,7 +130,8 @@ def _measured(corpus: Corpus, start: int) -> Measures:
         file = corpus.cell("image", start + row) or b""
         part.file[row] = hashed(file)
         try:
-            image = decode_stored(file)
+            with decoding():
+                image = decode_stored(file)
         except MedistillError as error:
             unreadable[row] = str(error)
             continue

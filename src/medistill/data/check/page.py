@@ -9,6 +9,7 @@ from medistill.data.image import decode_stored
 from medistill.errors import MedistillError
 from medistill.html import templates
 from medistill.html.picture import data_url
+from medistill.system.isolated import decoding
 
 ADVICE: Mapping[str, str] = {
     "patients": "Give all rows of a patient one split, or leave the split out to have it by hash.",
@@ -101,7 +102,8 @@ def _pictured(checked: Checked, report: Mapping[str, Any], *, shown: bool) -> li
 
 def _film(checked: Checked, row: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        picture = data_url(decode_stored(checked.corpus.cell("image", row["row"])))
+        with decoding():
+            picture = data_url(decode_stored(checked.corpus.cell("image", row["row"])))
     except MedistillError:
         picture = None
     return {"picture": picture, "row": row["row"], "split": row["split"], "id": row["id"][:8]}

@@ -13,6 +13,7 @@ from medistill.data.corpus import Corpus, open_corpus
 from medistill.system.atomic import write_atomically
 from medistill.system.isolated import cores
 from medistill.system.json_files import canonical_json
+from medistill.system.private import private_files
 from medistill.system.progress import Progress
 
 REPORT, PAGE = "check.json", "page.html"
@@ -20,6 +21,7 @@ _SEVEREST = ("error", "warning", "note")
 _LEAKS = ("patients", "studies", "identical_images", "near_identical_images")
 
 
+@private_files()
 def check_and_write(
     path: Path,
     out: Path,

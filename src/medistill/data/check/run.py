@@ -10,11 +10,11 @@ from medistill.data.check.alike import alike_pairs
 from medistill.data.check.flag import CHECKS, Flag
 from medistill.data.check.images import image_flags, measure_images
 from medistill.data.check.splits import (
+    Ids,
     Splits,
     alike_flags,
     id_flags,
     identical_flags,
-    ids_of,
     splits_of,
     text_flags,
 )
@@ -60,14 +60,15 @@ def check_corpus(corpus: Corpus, *, workers: int = 1, on_progress: Progress | No
     def stage(name: str) -> Callable[[int, int], None] | None:
         return functools.partial(on_progress, name) if on_progress else None
 
-    splits, patients = splits_of(corpus), ids_of(corpus, "patient_id")
+    splits, people = splits_of(corpus), Ids(corpus, "patient_id")
+    patients = people.keys
     texts = measure_texts(corpus, on_progress=stage("reading texts"))
     measures = measure_images(corpus, workers=workers, on_progress=stage("reading images"))
     pairs = alike_pairs(corpus, measures, splits.of_row, workers=workers, on_progress=on_progress)
     labels = label_counts(corpus, splits)
     flags = (
-        *id_flags("patients", patients, splits),
-        *id_flags("studies", ids_of(corpus, "study_id"), splits),
+        *id_flags("patients", people, splits),
+        *id_flags("studies", Ids(corpus, "study_id"), splits),
         *identical_flags(measures, splits),
         *alike_flags(pairs, patients, splits),
         *text_flags(texts, patients, splits),

@@ -1,19 +1,19 @@
 """What two splits of a corpus have in common and must not."""
 
 import itertools
-import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt64
+from jaxtyping import Bool, Float32, Int64, UInt64
 
 from medistill.data.check.alike import NEAR_IDENTICAL, Pairs
 from medistill.data.check.flag import Flag, groups_of_equals, hashes, listed
 from medistill.data.check.images import Measures
 from medistill.data.check.texts import Texts
 from medistill.data.corpus import Corpus
+from medistill.data.ids import KnownIds, canonical, counted_kinds, differences
 
 MANY = 100
 """Patients a corpus needs before a text that two of them have counts as rare."""
@@ -42,28 +42,57 @@ def splits_of(corpus: Corpus) -> Splits:
     return Splits(tuple(names), place[column.indices.to_numpy()])
 
 
+class Ids:
+    """An id column by person or study: spellings of one canonical form are one id."""
+
+    def __init__(self, corpus: Corpus, name: str) -> None:
+        self.spelled: list[str] = [value or "" for value in corpus.table[name].to_pylist()]
+        """As it stands in each row."""
+        self.known = KnownIds()
+        # Those that leave out issuer or separators first: each may be any of those that have them.
+        for spelling in sorted(dict.fromkeys(self.spelled), key=_detail):
+            self.known.first(spelling)
+        self.keys: UInt64[np.ndarray, " n"] = hashes(map(self.known.first, self.spelled))
+        """A hash of each row's, equal for one id."""
+
+    def kinds_between(self, rows: Int64[np.ndarray, " k"], in_one: Bool[np.ndarray, " k"]) -> tuple[str, ...]:
+        """How the spellings of one part of these rows differ from the others; nothing if any is equal."""
+        one, other = ({self.spelled[row] for row in rows[side]} for side in (in_one, ~in_one))
+        return () if one & other else differences(min(one), min(other))
+
+
+def _detail(spelling: str) -> tuple[bool, bool]:
+    form = canonical(spelling)
+    return bool(form.issuer), bool(form.joined)
+
+
 def ids_of(corpus: Corpus, name: str) -> UInt64[np.ndarray, " n"]:
-    """Hashes of an id column; 017, "17 " and 17 are one id, as a table program may have changed it."""
-    return np.concatenate(
-        [np.zeros(0, np.uint64)]
-        + [
-            hashes(_same_id(value or "") for value in chunk.to_pylist())
-            for chunk in corpus.table[name].chunks
-        ]
-    )
+    """Hashes of an id column; 017, "17 " and 17.0 are one id, as a table program may have changed it."""
+    return Ids(corpus, name).keys
 
 
-def _same_id(value: str) -> str:
-    plain = unicodedata.normalize("NFKC", value).strip().casefold()
-    return plain.lstrip("0") or plain
+def id_flags(check: str, ids: Ids, splits: Splits) -> Iterator[Flag]:
+    """Patients or studies that are in two splits; one case an id, with a row of each split.
 
-
-def id_flags(check: str, ids: UInt64[np.ndarray, " n"], splits: Splits) -> Iterator[Flag]:
-    """Patients or studies that are in two splits; one case an id, with a row of each split."""
+    If there are none, a note of the ids that are spelled in several ways.
+    """
     unit = {"patients": "patient", "studies": "study"}[check]
-    for (one, other), groups in _shared(ids, splits).items():
+    shared = _shared(ids.keys, splits)
+    for (one, other), groups in shared.items():
         said = f"{_counted(len(groups), unit)} in {splits.names[one]} and {splits.names[other]}"
+        kinds = [ids.kinds_between(group, splits.of_row[group] == one) for group in groups]
+        respelled = Counter(itertools.chain.from_iterable(kinds))
+        if respelled:
+            said += f", {sum(map(bool, kinds)):,} of them under ids that differ ({counted_kinds(respelled)})"
         yield _leak(check, said, groups, (splits.names[one], splits.names[other]))
+    if (count := ids.known.unified) and not shared:
+        yield Flag(
+            check=check,
+            severity="note",
+            said=f"{_counted(count, 'other spelling')} of {unit} ids ({counted_kinds(ids.known.kinds)})",
+            count=count,
+            figures=dict(ids.known.kinds),
+        )
 
 
 def identical_flags(measures: Measures, splits: Splits) -> Iterator[Flag]:

@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from medistill.errors import MedistillError
 
@@ -21,6 +21,7 @@ Dataset = Any
 HEADER_LIMIT = 16_000_000
 """Bytes of a deflated file that are inflated to find its pixels: a large header has a hundredth of that."""
 MISSING = "reading DICOM needs packages that are not installed: pip install medistill[dicom]"
+MEMORY = "image takes more memory to read than there is"
 _START = 65_536  # the file meta information is about 200 bytes long
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0"  # transfer syntax: plain little endian
@@ -28,6 +29,7 @@ _TALKATIVE = ("pydicom", "pylibjpeg", "openjpeg")
 _LONG = {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"}
 """Value representations whose length takes four bytes, behind two that are empty (PS3.5 table 7.1-1)."""
 _SHORT = re.compile(rb"AE|AS|AT|CS|D[AST]|F[DL]|IS|LO|LT|PN|S[HLST]|TM|U[ILS]")
+_TEXT = bytes({*b"\t\n\f\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)})
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _OTHER_KINDS = (
     (b"<!doctype html", "an HTML page"),
@@ -39,6 +41,18 @@ _OTHER_KINDS = (
     (b"gif8", "a GIF image"),
     (b"ii*\0", "a TIFF image"),
     (b"mm\0*", "a TIFF image"),
+    (b"ii+\0", "a TIFF image"),
+    (b"mm\0+", "a TIFF image"),
+    (b"\0\0\0\x0cjp  ", "a JPEG 2000 image"),
+    (b"\xffo\xffq", "a JPEG 2000 image"),
+    (b"\0\0\0\x0cjxl ", "a JPEG XL image"),
+    (b"\0\0\0\x20ftyp", "a HEIC or AVIF image, or a video"),
+    (b"\0\0\0\x1cftyp", "a HEIC or AVIF image, or a video"),
+    (b"\0\0\0\x18ftyp", "a HEIC or AVIF image, or a video"),
+    (b"nrrd", "an NRRD volume"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"rar!\x1a\x07", "a RAR archive"),
+    (b"\x7felf", "a program"),
     (b"version https://git-lfs", "a git-lfs pointer, not the file it stands for"),
 )
 
@@ -64,6 +78,15 @@ def known_kind(start: bytes) -> str | None:
     return next((name for mark, name in _OTHER_KINDS if begins.startswith(mark)), None)
 
 
+def is_text(start: bytes) -> bool:
+    """Whether bytes begin like a text a person wrote, and not like a page or document of `known_kind`."""
+    if not start or known_kind(start):
+        return False
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16
+        return b"\0\0" not in start
+    return not start.translate(None, _TEXT)
+
+
 def require_pydicom() -> Any:
     """The pydicom module, which says nothing of what it reads outside of `Caught`."""
     try:
@@ -75,10 +98,16 @@ def require_pydicom() -> Any:
     return pydicom
 
 
-class Caught:
-    """How many warnings were swallowed."""
+class Remark(UserWarning):
+    """A picture that was made in spite of its header, in words that quote nothing of it."""
 
-    count = 0
+
+class Caught:
+    """How many warnings were swallowed, and the remarks among them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.remarks: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -91,14 +120,26 @@ def caught_warnings(reason: str) -> Generator[Caught]:
             yield caught
         except MedistillError:
             raise
+        except MemoryError:
+            raise MedistillError(MEMORY) from None
         except Exception:  # broken bytes raise a dozen types, and their messages quote values
             raise MedistillError(reason) from None
         finally:
             caught.count = len(log)
+            said = (str(warning.message) for warning in log if issubclass(warning.category, Remark))
+            caught.remarks = tuple(dict.fromkeys(said))
 
 
-def header_of(file: io.BufferedIOBase) -> tuple[Dataset, bool]:
-    """The elements before the pixels, and whether pixels follow; the file is read no further.
+class Header(NamedTuple):
+    """The elements before the pixels."""
+
+    dataset: Dataset
+    pixels_at: int | None
+    """Byte of the file, once it is inflated, at which the pixels begin; None if there are none."""
+
+
+def header_of(file: io.BufferedIOBase) -> Header:
+    """The header of a file that is read no further.
 
     Call it, and read values of what it returns, inside `caught_warnings`.
     """
@@ -114,21 +155,32 @@ def header_of(file: io.BufferedIOBase) -> tuple[Dataset, bool]:
         plain, cut = _inflated(file.read(), HEADER_LIMIT)
         file = io.BytesIO(plain)
     dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    pixels_at = file.tell()
     pixels_follow = len(file.read(4)) == 4
     if cut and not pixels_follow:
         limit = HEADER_LIMIT // 1_000_000
         raise MedistillError(f"deflated DICOM file whose header is larger than {limit} MB: refused")
-    return dataset, pixels_follow
+    return Header(dataset, pixels_at if pixels_follow else None)
 
 
-def whole(data: bytes, *, pixel_bytes: int) -> Dataset:
-    """All elements of a file whose header was read, given how large its pixels are by that header."""
-    pydicom = require_pydicom()
-    if (place := _deflated_from(data[:_START])) is not None:
-        data, cut = _inflated(data[place:], HEADER_LIMIT + pixel_bytes)
+def add_pixels(header: Header, data: bytes, *, pixel_bytes: int) -> Dataset:
+    """The header's dataset with the rest of its file, given how large the pixels are by that header.
+
+    What was read is not read again: the header of a cine may take longer than its pixels.
+    """
+    require_pydicom()
+    from pydicom.filereader import read_dataset
+
+    dataset, place = header
+    if (deflated := _deflated_from(data[:_START])) is not None:
+        data, cut = _inflated(data[deflated:], HEADER_LIMIT + pixel_bytes)
         if cut:
             raise MedistillError("deflated DICOM file that is larger than its header says: refused")
-    return pydicom.dcmread(io.BytesIO(data), force=True)
+    file = io.BytesIO(data)
+    file.seek(place or 0)
+    implicit, little = dataset.original_encoding
+    dataset.update(read_dataset(file, bool(implicit), bool(little)))
+    return dataset
 
 
 def _deflated_from(start: bytes) -> int | None:

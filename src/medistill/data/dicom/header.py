@@ -6,43 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from medistill.data.dicom.classes import sop_class_of, what_instead
 from medistill.data.dicom.file import Dataset, caught_warnings, header_of, items_of, number_of, text_of
 from medistill.data.study import age_with_unit
 
-_NO_IMAGE = (
-    ("1.2.840.10008.1.3.10", "a DICOMDIR"),
-    ("1.2.840.10008.5.1.4.1.1.88.59", "a key object selection (KO)"),
-    ("1.2.840.10008.5.1.4.1.1.88.", "a structured report (SR)"),
-    ("1.2.840.10008.5.1.4.1.1.11.", "a presentation state (PR)"),
-    ("1.2.840.10008.5.1.4.1.1.104.1", "an encapsulated PDF"),
-    ("1.2.840.10008.5.1.4.1.1.104.", "an encapsulated document"),
-    ("1.2.840.10008.5.1.4.1.1.9.", "a waveform"),
-    ("1.2.840.10008.5.1.4.1.1.66.4", "a segmentation"),
-    ("1.2.840.10008.5.1.4.1.1.66", "raw, registration or surface data"),
-    ("1.2.840.10008.5.1.4.1.1.67", "a real world value mapping"),
-    ("1.2.840.10008.5.1.4.1.1.4.2", "MR spectroscopy"),
-    ("1.2.840.10008.5.1.4.1.1.30", "a parametric map"),
-    ("1.2.840.10008.5.1.4.1.1.481.2", "a radiotherapy dose"),
-    ("1.2.840.10008.5.1.4.1.1.481.3", "a radiotherapy structure set"),
-    ("1.2.840.10008.5.1.4.1.1.481.4", "a radiotherapy record"),
-    ("1.2.840.10008.5.1.4.1.1.481.5", "a radiotherapy plan"),
-    ("1.2.840.10008.5.1.4.1.1.481.6", "a radiotherapy record"),
-    ("1.2.840.10008.5.1.4.1.1.481.7", "a radiotherapy record"),
-    ("1.2.840.10008.5.1.4.1.1.481.8", "a radiotherapy plan"),
-    ("1.2.840.10008.5.1.4.1.1.481.9", "a radiotherapy record"),
-    ("1.2.840.10008.5.1.4.34.", "a worklist or radiotherapy instruction"),
-)
-"""SOP class (PS3.4 table B.5-1), or how it begins where that ends in a dot, in the order to be tried."""
-_NO_IMAGE_MODALITIES = {
-    "SR": "a structured report (SR)",
-    "PR": "a presentation state (PR)",
-    "KO": "a key object selection (KO)",
-    "DOC": "an encapsulated document",
-    "SEG": "a segmentation",
-    "REG": "raw, registration or surface data",
-}
+NO_PIXELS = "not an image: the DICOM file holds no pixel data, or is cut before it"
 _VIEWS = {"PA": "PA", "AP": "AP", "LL": "lateral", "RL": "lateral", "LATERAL": "lateral", "LAT": "lateral"}
-_VIEW_CODES = {
+VIEW_CODES = {
     **dict.fromkeys(("r-10206", "399348003", "antero-posterior"), "AP"),
     **dict.fromkeys(("r-10214", "r-40888", "272479007", "postero-anterior"), "PA"),
     **dict.fromkeys(("r-10236", "399173006", "left lateral"), "lateral"),
@@ -66,6 +36,8 @@ class DicomHeader:
     """Of the patient id: two hospitals may give two people the same one."""
     no_image: str | None
     """What the file holds if it is no image."""
+    has_pixels: bool
+    """Whether pixels follow; without any there is no picture, whatever the class."""
     modality: str
     sex: str | None
     age: float | None
@@ -94,21 +66,9 @@ def read_header(file: bytes | io.BufferedIOBase) -> DicomHeader:
     Raises MedistillError where the bytes are no DICOM file, or its header cannot be read.
     """
     with caught_warnings("broken DICOM file: its header cannot be read") as caught:
-        dataset, _ = header_of(io.BytesIO(file) if isinstance(file, bytes) else file)
+        dataset, pixels_at = header_of(io.BytesIO(file) if isinstance(file, bytes) else file)
         fields = _fields(dataset)
-    return DicomHeader(**fields, warnings=caught.count)
-
-
-def what_instead(dataset: Dataset) -> str | None:
-    """What the file holds if it is of a class that is no image."""
-    sop_class = text_of(dataset, "SOPClassUID")
-    for uid, name in _NO_IMAGE:
-        if sop_class == uid or (uid.endswith(".") and sop_class.startswith(uid)):
-            return name
-        if sop_class.startswith(f"{uid}."):
-            return name
-    has_size = number_of(dataset, "Rows") > 0
-    return None if has_size else _NO_IMAGE_MODALITIES.get(text_of(dataset, "Modality"))
+    return DicomHeader(**fields, has_pixels=pixels_at is not None, warnings=caught.count)
 
 
 def is_for_processing(dataset: Dataset) -> bool:
@@ -120,7 +80,7 @@ def _fields(dataset: Dataset) -> dict[str, Any]:
     burned_in = {"YES": True, "NO": False}.get(text_of(dataset, "BurnedInAnnotation").upper())
     sources = items_of(dataset, "SourceImageSequence")
     return {
-        "sop_class": text_of(dataset, "SOPClassUID"),
+        "sop_class": sop_class_of(dataset),
         "sop_uid": text_of(dataset, "SOPInstanceUID"),
         "study_uid": text_of(dataset, "StudyInstanceUID"),
         "accession": text_of(dataset, "AccessionNumber"),
@@ -150,7 +110,7 @@ def _view(dataset: Dataset) -> str | None:
     # Of DX images the view code is what must be there (PS3.3 C.8.11.5).
     items = items_of(dataset, "ViewCodeSequence")
     codes = [text_of(item, keyword) for item in items for keyword in ("CodeValue", "CodeMeaning")]
-    views = {_VIEW_CODES[code] for code in map(str.casefold, codes) if code in _VIEW_CODES}
+    views = {VIEW_CODES[code] for code in map(str.casefold, codes) if code in VIEW_CODES}
     return views.pop() if len(views) == 1 else None
 
 

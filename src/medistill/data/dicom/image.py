@@ -9,8 +9,12 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt16
 from PIL import Image
 
+from medistill.data.dicom.classes import is_tile, what_instead
+from medistill.data.dicom.decoders import require_decoder
+from medistill.data.dicom.described import MONOCHROME, PALETTE, describe
 from medistill.data.dicom.file import (
     Dataset,
+    add_pixels,
     caught_warnings,
     header_of,
     number_of,
@@ -18,9 +22,8 @@ from medistill.data.dicom.file import (
     require_pydicom,
     text_of,
     value_of,
-    whole,
 )
-from medistill.data.dicom.header import is_for_processing, what_instead
+from medistill.data.dicom.header import NO_PIXELS, is_for_processing
 from medistill.data.dicom.lut import (
     FrameElements,
     modality_curve,
@@ -28,6 +31,7 @@ from medistill.data.dicom.lut import (
     range_curve,
     voi_curve,
 )
+from medistill.data.dicom.packing import settle_syntax
 from medistill.data.dicom.stored import cleared, stored_frame, stored_range
 from medistill.errors import MedistillError
 
@@ -35,8 +39,7 @@ Frames = int | Literal["middle", "all"]
 """Which frames of a file to take: one by its number from 1, the middle one, or every one."""
 _HEADER = "broken DICOM file: its header cannot be read"
 BROKEN_PIXELS = "broken DICOM image: truncated or damaged pixel data"
-MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
-_COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
+_TILE = "not one picture: the DICOM file holds tiles of a whole slide, and a frame is a part of it"
 _MOST_STRETCH = 16  # pixels longer than that are a slip of the pen in the header
 
 
@@ -48,6 +51,8 @@ class DicomImage:
     """0..65535; its upper byte is the 8-bit grey."""
     warnings: int
     """Departures from the standard met on the way."""
+    remarks: tuple[str, ...] = ()
+    """What was taken by the word of the pixels and not of the header, to be counted."""
 
 
 def decode_dicom(
@@ -88,7 +93,8 @@ def dicom_images(
     for number in opened.numbers:
         with caught_warnings(BROKEN_PIXELS) as decoding:
             grey = squared(_grey(opened.dataset, number, window), opened.dataset, number, max_pixels)
-        yield DicomImage(grey=grey, warnings=opened.warnings + decoding.count)
+        remarks = dict.fromkeys((*opened.remarks, *decoding.remarks))
+        yield DicomImage(grey=grey, warnings=opened.warnings + decoding.count, remarks=tuple(remarks))
 
 
 class OpenedFrames(NamedTuple):
@@ -98,6 +104,7 @@ class OpenedFrames(NamedTuple):
     numbers: list[int]
     """Of the frames to take, from 0."""
     warnings: int
+    remarks: tuple[str, ...]
 
 
 def opened_frames(
@@ -105,16 +112,28 @@ def opened_frames(
 ) -> OpenedFrames:
     """The file checked and loaded; MedistillError as of `dicom_images`."""
     with caught_warnings(_HEADER) as reading:
-        header, pixels_follow = header_of(io.BytesIO(data))
-        numbers = _check(header, pixels_follow, frames, max_pixels, for_processing)
+        header = header_of(io.BytesIO(data))
+        numbers = _check(header.dataset, header.pixels_at is not None, frames, max_pixels, for_processing)
     with caught_warnings(BROKEN_PIXELS) as loading:
-        size = number_of(header, "Rows") * number_of(header, "Columns")
-        depth = max(1, number_of(header, "BitsAllocated") // 8)
-        samples = number_of(header, "SamplesPerPixel") * max(1, number_of(header, "NumberOfFrames"))
-        dataset = whole(data, pixel_bytes=size * samples * depth)
-        if "PixelData" not in dataset:
-            raise MedistillError("truncated DICOM image: the file ends within its pixel data")
-    return OpenedFrames(dataset, numbers, reading.count + loading.count)
+        size = number_of(header.dataset, "Rows") * number_of(header.dataset, "Columns")
+        depth = max(1, number_of(header.dataset, "BitsAllocated") // 8)
+        samples = number_of(header.dataset, "SamplesPerPixel") or 3
+        samples *= max(1, number_of(header.dataset, "NumberOfFrames"))
+        dataset = add_pixels(header, data, pixel_bytes=size * samples * depth)
+        _check_pixels(dataset)
+        stream = settle_syntax(dataset, numbers[0])
+        require_decoder(dataset)
+        describe(dataset, stream, numbers[0])
+    return OpenedFrames(dataset, numbers, reading.count + loading.count, loading.remarks)
+
+
+def _check_pixels(dataset: Dataset) -> None:
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        raise MedistillError("not an image: the DICOM file holds floating-point values, as a map does")
+    if "PixelData" not in dataset:
+        raise MedistillError("truncated DICOM image: the file ends within its pixel data")
+    if not dataset.PixelData:
+        raise MedistillError("not an image: the pixel data of the DICOM file are empty")
 
 
 def _check(
@@ -127,12 +146,15 @@ def _check(
         raise MedistillError(f"not an image: the DICOM file holds {kind}")
     rows, columns = number_of(header, "Rows"), number_of(header, "Columns")
     if not pixels_follow:
-        raise MedistillError("not an image: the DICOM file holds no pixel data, or is cut before it")
+        raise MedistillError(NO_PIXELS)
     if rows < 1 or columns < 1:
         raise MedistillError("broken DICOM image: its header states no size")
     if is_for_processing(header) and not for_processing:
         raise MedistillError("DICOM image is FOR PROCESSING, not for display (--for-processing takes it)")
-    numbers = _frame_numbers(frames, max(1, number_of(header, "NumberOfFrames")))
+    count = max(1, number_of(header, "NumberOfFrames"))
+    if frames == "middle" and is_tile(header):
+        raise MedistillError(f"{_TILE}: {count:,} tile(s) in this file (--frames takes them as images)")
+    numbers = _frame_numbers(frames, count)
     pixels = rows * columns * len(numbers)
     if pixels > max_pixels:
         count = f" x {len(numbers):,} frames" if len(numbers) > 1 else ""
@@ -151,14 +173,12 @@ def _frame_numbers(frames: Frames, count: int) -> list[int]:
 
 
 def _grey(dataset: Dataset, frame: int, window: str | None) -> UInt16[np.ndarray, "h w"]:
-    space, samples = text_of(dataset, "PhotometricInterpretation"), number_of(dataset, "SamplesPerPixel") or 1
-    if space in MONOCHROME and samples == 1:
+    space = text_of(dataset, "PhotometricInterpretation")
+    if space in MONOCHROME:
         return _monochrome(dataset, frame, window)
-    if space == "PALETTE COLOR" and samples == 1:
+    if space == PALETTE:
         return luma(_palette_color(dataset, frame))
-    if space in _COLORS and samples == 3:
-        return luma(stored_frame(dataset, frame, as_rgb=True), bits=number_of(dataset, "BitsStored"))
-    raise MedistillError("DICOM image of a kind of color that is not known")
+    return luma(stored_frame(dataset, frame, as_rgb=True), bits=number_of(dataset, "BitsStored"))
 
 
 def _monochrome(dataset: Dataset, frame: int, window: str | None) -> UInt16[np.ndarray, "h w"]:

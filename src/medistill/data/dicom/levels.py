@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt16
 
+from medistill.data.dicom.described import MONOCHROME
 from medistill.data.dicom.file import Dataset, caught_warnings, number_of, text_of
 from medistill.data.dicom.image import (
     BROKEN_PIXELS,
-    MONOCHROME,
     dicom_images,
     inverted,
     opened_frames,

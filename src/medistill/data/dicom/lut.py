@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from medistill.data.dicom.classes import is_angiography
 from medistill.data.dicom.file import Dataset, items_of, numbers_of, text_of, value_of
 from medistill.errors import MedistillError
 
@@ -46,6 +47,7 @@ class FrameElements:
         own = items_of(dataset, "PerFrameFunctionalGroupsSequence")[frame : frame + 1]
         self._groups = [*own, *items_of(dataset, "SharedFunctionalGroupsSequence")[:1]]
         self._dataset = dataset
+        self.is_angiography = is_angiography(dataset)
 
     def scope(self, macro: str, keyword: str) -> Dataset:
         """The dataset that holds `keyword`: an item of the macro's sequence, or the image itself."""
@@ -60,7 +62,8 @@ def modality_curve(elements: FrameElements, *, lowest: int) -> tuple[Curve, bool
     """Stored values, none below `lowest`, -> values with a meaning; and whether that was by a table."""
     macro = "PixelValueTransformationSequence"
     image = elements.scope(macro, "ModalityLUTSequence")
-    luts = [lut for item in items_of(image, "ModalityLUTSequence")[:1] if (lut := _lut(item, lowest < 0))]
+    tables = [] if elements.is_angiography else items_of(image, "ModalityLUTSequence")[:1]
+    luts = [lut for item in tables if (lut := _lut(item, lowest < 0))]
     if luts:
         return luts[0], True
     scope = elements.scope(macro, "RescaleSlope")

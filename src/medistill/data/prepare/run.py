@@ -4,19 +4,20 @@ import functools
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from medistill.data.corpus import CARD
+from medistill.data.ids import KnownIds
 from medistill.data.prepare.deidentify import Deidentifier
 from medistill.data.prepare.file_by_file import Items, read_isolated
 from medistill.data.prepare.on_ray import read_on_ray, require_ray
 from medistill.data.prepare.unfinished import BEGINNING, OtherUnitsError, Place
 from medistill.data.prepare.writer import check_free, write_corpus
 from medistill.data.sources import Reading, Source
-from medistill.data.sources.parts.draft import ScannedSource
+from medistill.data.sources.parts.draft import Draft, ScannedSource
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError
 from medistill.system.isolated import IsolatedPool, cores
@@ -67,6 +68,7 @@ def prepare(
     if card is not None and _is_complete(card, reading):
         log.info("%s is complete, and made of the same source: nothing to do", out)
         return card
+    stage = _Stage(on_progress, f"preparing {source.name}", reading.expected)
     write = functools.partial(
         write_corpus,
         out=out,
@@ -78,15 +80,17 @@ def prepare(
         test=test,
         allow_rejects=allow_rejects,
         show_paths=show_paths,
-        on_progress=_of_stage(on_progress, f"preparing {source.name}", reading.expected),
+        on_progress=stage,
     )
     change = functools.partial(deidentify, val=val, test=test) if deidentify else None
     read = functools.partial(results, engine=engine, workers=workers, change=change)
     try:
-        return write(functools.partial(read, reading))
+        card = write(functools.partial(read, reading))
     except OtherUnitsError:
         log.info("the source has changed since the run that was stopped: beginning again")
-        return write(functools.partial(read, _opened(source, limit, scanners, on_progress)))
+        card = write(functools.partial(read, _opened(source, limit, scanners, on_progress)))
+    stage.end()
+    return card
 
 
 def studies(reading: Reading, *, workers: int = 0) -> Iterator[Study | Reject]:
@@ -106,7 +110,8 @@ def results(
 
     OtherUnitsError if the source does not come by the place.
     """
-    place, units = BEGINNING, iter(reading.units)
+    place, known = BEGINNING, KnownIds()
+    units = _noted(reading.units, known) if change else iter(reading.units)
     for unit in itertools.islice(units, after.units):
         place = place.after(unit, 0)
     if place.sha256 != after.sha256:
@@ -116,11 +121,25 @@ def results(
         return
     for unit, items in _read(reading, units, engine, workers, _left(reading, place)):
         items = items[: _left(reading, place)]
-        items = [change(item) if change and isinstance(item, Study) else item for item in items]
+        if change:
+            items = [_changed(item, change, known) if isinstance(item, Study) else item for item in items]
         place = place.after(unit, len(items))
         yield place, items
         if place.items == reading.studies:
             return
+
+
+def _noted(units: Iterable[Any], known: KnownIds) -> Iterator[Any]:
+    """The units, their patients' ids noted in this order: the same for a run that is gone on with."""
+    for unit in units:
+        if isinstance(unit, Draft):
+            known.first(unit.study.patient_id)
+        yield unit
+
+
+def _changed(study: Study, change: Callable[[Study], Study], known: KnownIds) -> Study:
+    """Changed under the first spelling of its patient's id: two would become two people for good."""
+    return change(replace(study, patient_id=known.first(study.patient_id)))
 
 
 def _left(reading: Reading, place: Place) -> int | None:
@@ -153,8 +172,24 @@ def _least(limit: int, count: int | None) -> int:
     return limit if count is None else min(limit, count)
 
 
-def _of_stage(on_progress: Progress | None, stage: str, expected: int | None) -> Callable[[int], None] | None:
-    return (lambda done: on_progress(stage, done, expected)) if on_progress else None
+class _Stage:
+    """Tells how far one stage is, and at its end that it is done, however many were expected."""
+
+    def __init__(self, on_progress: Progress | None, stage: str, expected: int | None) -> None:
+        self._on_progress, self._stage, self._expected = on_progress, stage, expected
+        self._done: int | None = None
+
+    def __call__(self, done: int) -> None:
+        self._done = done
+        self._tell(done, None if self._expected is None else max(done, self._expected))
+
+    def end(self) -> None:
+        if self._done is not None and self._done != self._expected:
+            self._tell(self._done, self._done)
+
+    def _tell(self, done: int, total: int | None) -> None:
+        if self._on_progress:
+            self._on_progress(self._stage, done, total)
 
 
 def _card_of(out: Path, made_with: Mapping[str, Any], source: str) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from medistill.data.ids import KnownIds
 from medistill.data.split import hashed_split, split_name
 from medistill.data.study import Study
 from medistill.errors import CallError
@@ -24,18 +25,21 @@ class Tally:
         self._labels: dict[str, Counter[tuple[str, int]]] = {}
         self._split_of: dict[str, str] = {}
         self._patient_of: dict[str, str] = {}
+        self._patients = KnownIds()
         self._torn_patients: set[str] = set()
         self._shared_studies: set[str] = set()
         self._hash = hashlib.sha256()
 
     def rows(self, study: Study) -> Iterator[dict[str, Any]]:
         """One row per image of the study, not yet counted."""
-        split = split_name(study.split) if study.split else hashed_split(study.patient_id, **self._fractions)
+        patient = self._patients.first(study.patient_id)
+        split = split_name(study.split) if study.split else hashed_split(patient, **self._fractions)
         return _rows(study, split)
 
     def count(self, row: dict[str, Any], digest: bytes) -> None:
         """Add a row, given with its `row_digest`: patients, studies, labels, hash."""
         split, study, patient = row["split"], row["study_id"], row["patient_id"]
+        self._patients.first(patient)
         if self._split_of.setdefault(patient, split) != split:
             self._torn_patients.add(patient)
         if self._patient_of.setdefault(study, patient) != patient:
@@ -72,7 +76,9 @@ class Tally:
             for split in sorted(self._images, key=_split_order)
         }
         totals = {"images": self.images, "studies": len(self._patient_of), "patients": len(self._split_of)}
-        return {"findings": list(self.findings), **totals, "splits": splits, "sha256": self._hash.hexdigest()}
+        ids = {"patient_ids": unified} if (unified := self._patients.card()) else {}
+        card = {"findings": list(self.findings), **totals, "splits": splits, "sha256": self._hash.hexdigest()}
+        return card | ids
 
     def _finding_counts(self, split: str) -> dict[str, dict[str, int]]:
         counts = self._labels[split]

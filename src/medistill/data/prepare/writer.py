@@ -25,6 +25,7 @@ from medistill.data.split import check_fractions
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 from medistill.system.atomic import sync_folder, write_atomically
+from medistill.system.private import private_files
 
 log = logging.getLogger(__name__)
 _BATCH_ROWS, _BATCH_BYTES = 256, 32_000_000
@@ -32,6 +33,7 @@ Results = Callable[[Place], Iterator[tuple[Place, Sequence[Study | Reject]]]]
 """What comes of each unit of a source behind a place, with the place behind that unit."""
 
 
+@private_files()
 def write_corpus(
     results: Results,
     out: Path,

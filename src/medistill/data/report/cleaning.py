@@ -3,6 +3,9 @@
 import re
 import unicodedata
 
+from medistill.data.report.forms import is_answered, is_field, tidied
+from medistill.data.report.sentences import word_set
+
 _MARK = re.compile(r"_{2,}|X{3,}")
 LINE_BREAK = re.compile(r"\r\n?|[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _BULLET = re.compile(r"[ \t]*[-*\u2022\u2023\u25aa\u25cf\u2013\u2014][ \t]+")
@@ -17,14 +20,23 @@ _ORPHANS = re.compile(r"\s+(?=[,.;:!?](?:[\s,.;:!?)]|$))")
 _STOPS = re.compile(r"[,;:.!?]{2,}")
 ENDS = (".", "!", "?", ":", ";", ",", "\u3002", "\uff01", "\uff1f", "\uff1a", "\uff1b", "\uff0c", "\u3001")
 
+_BEGINNING = re.compile(r"[^\W\d_a-z][^\W\d_A-Z]|(?:A|\d+) \w")
+_GOES_ON = word_set(
+    "the a an of and or with without in to is are at by for from no not than as on this that has have be "
+    "into nor which was were but through right left upper lower mild small large new"
+)
+"""Words that no sentence ends in."""
+_WRAPPED = 60
+"""Characters to which a text is wrapped at least; shorter lines were broken by hand, and mean it."""
+
 
 def clean(text: str) -> str:
     """The text as one line: marks of de-identification, list numbers and dictated line breaks are gone.
 
     A mark (`___`, `XXXX`) takes the rest of its word with it (`x-XXXX`), and the punctuation it leaves alone.
-    Numbers go where they count from 1 at the starts of lines or after the ends of sentences. What was an item
-    or a paragraph of its own gets a period if it had none, so that it stays a sentence of its own.
-    Clean text stays as it is.
+    Numbers go where they count from 1 at the starts of lines or after the ends of sentences. What was an
+    item, a paragraph or a line of a form or table gets a period if it had none, so that it stays a sentence
+    of its own, and so does a line that ends early before one with a capital. Clean text stays as it is.
     """
     return without_marks(_unnumbered(_joined(_items(_lines(text)))))
 
@@ -34,12 +46,13 @@ def has_marks(text: str) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in LINE_BREAK.sub("\n", text).split("\n")]
+    return [tidied(line.strip()) for line in LINE_BREAK.sub("\n", text).split("\n")]
 
 
 def _items(lines: list[str]) -> list[tuple[str, bool]]:
     """Lines without bullets, and whether each begins an item of a list or a paragraph."""
     items, last, fresh = list[tuple[str, bool]](), 0, True
+    width = max(map(len, lines), default=0)
     for line in lines:
         item, number = False, _NUMBER.match(line)
         bullet = None if number else _BULLET.match(line)
@@ -48,9 +61,20 @@ def _items(lines: list[str]) -> list[tuple[str, bool]]:
         elif bullet:
             line, item = line[bullet.end() :], True
         if line:
+            before = items[-1][0] if items else ""
+            item = item or is_field(line) or is_answered(before) or _is_broken(before, line, width)
             items.append((line, item or (fresh and not line[0].islower())))
         fresh = not line
     return items
+
+
+def _is_broken(before: str, line: str, width: int) -> bool:
+    """Whether the break between two lines was meant: the next word would have had place, and begins anew."""
+    words = before.split()
+    if not words or before.isupper() or not _BEGINNING.match(line) or words[-1].lower() in _GOES_ON:
+        return False
+    had_place = len(before) + 1 + len(line.split()[0]) <= width
+    return (had_place or width < _WRAPPED) and before[-1].isalnum()
 
 
 def _joined(lines: list[tuple[str, bool]]) -> str:

@@ -1,56 +1,16 @@
 """Labels for the common findings, read from an English report by rules."""
 
-import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
-from typing import NamedTuple
-
+from medistill.data.report.forms import Field, fields
+from medistill.data.report.language import known_words, speaks_english
 from medistill.data.report.sections import Sections, read_sections
-from medistill.data.report.sentences import sentences, word_set
-from medistill.data.rule_labels import cues as cue_words
-from medistill.data.rule_labels import lexicon
+from medistill.data.report.sentences import sentences
+from medistill.data.rule_labels.headings import stated_of_line
 from medistill.data.rule_labels.lexicon import ABNORMALITY, FINDINGS
+from medistill.data.rule_labels.states import ABSENT, PRESENT, UNCERTAIN, Stated, stated
+from medistill.data.rule_labels.wording import asked_out, small, written_out
 
 __all__ = ["FINDINGS", "label_report", "label_sections"]
-PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
 _WEIGHT = {ABSENT: 0, UNCERTAIN: 1, PRESENT: 2}
-_FAR = 10**12
-"""Behind the end of any sentence."""
-
-
-def _any(patterns: Iterable[str]) -> str:
-    return "|".join(patterns)
-
-
-_TERMS = [
-    (kind, re.compile(rf"\b(?:{_any(patterns)})\b"))
-    for kind, patterns in [*lexicon.TERMS.items(), (ABNORMALITY, lexicon.OTHER_ABNORMAL)]
-]
-_NORMAL = [(kind, re.compile(rf"\b(?:{_any(subjects)})\b")) for kind, subjects in lexicon.NORMAL.items()]
-# One pass finds all cues, and the first alternative wins: what only looks like a negation stands before it.
-_CUES = re.compile(
-    rf"(?P<stop>[;:]|, (?={cue_words.STOPS_AFTER_COMMA})|\b(?:{cue_words.STOPS})\b)|"
-    rf"\b(?:(?P<none>{_any(cue_words.NOT_NEGATION)})|(?P<doubted>{_any(cue_words.HEDGED_AFTER)})|"
-    rf"(?P<gone>{cue_words.NEGATED_AFTER})|(?P<fine>{cue_words.CALLED_NORMAL_AFTER})|(?P<cause>{cue_words.CAUSES})|"
-    rf"(?P<hedge>{cue_words.HEDGED})|(?P<negation>{cue_words.NEGATED}))\b"
-)
-_ANATOMY = re.compile(rf"\b(?:{cue_words.ANATOMY})\b")
-_CALLED_NORMAL = re.compile(rf"\b(?:{cue_words.CALLED_NORMAL})\b")
-_ENGLISH = word_set(cue_words.ENGLISH)
-_WORDS = re.compile(r"[^\W\d_]+")
-
-
-class _Cues(NamedTuple):
-    """Where in a sentence its scopes end and what denies or doubts; starts and ends in order."""
-
-    stops: list[tuple[int, int]]
-    negations: list[int]
-    hedges: list[int]
-    gone: list[int]
-    doubted: list[int]
-    fine: list[int]
-    causes: list[int]
-    commas: list[int]
 
 
 def label_report(text: str) -> dict[str, int]:
@@ -66,123 +26,71 @@ def label_sections(sections: Sections) -> dict[str, int]:
 
     Sentence by sentence: a term is denied by a negation before it (`no`, `without`) or behind it (`is not
     seen`) in the same clause, doubted by a hedge (`possible`, `may represent`, `cannot be excluded`), else
-    present. Over the sentences of a report present outweighs uncertain, and uncertain absent. What is called
-    normal makes the finding absent that it would have: `heart size is normal`.
+    present; of what was before (`history of`) nothing is said. In a form, the answer says it: `Edema: no`,
+    `[x] Edema`. Over a report present outweighs uncertain, and uncertain absent. What is called normal makes
+    the finding absent that it would have: `heart size is normal`.
 
     `no finding` is 1 where something is called normal or denied and nothing abnormal is present or uncertain;
-    unlike CheXpert's, a device, an old scar, degeneration or a poor film rules it out too. A text that is not
-    in English has no labels at all, and one with a sentence not understood is never called normal.
+    unlike CheXpert's, a device, an old scar, degeneration or a poor film rules it out too. Of a text that is
+    not in English only the answers to findings named as in English are taken, and one with a sentence or an
+    answer not understood is never called normal.
     """
-    parts = (sections.findings, sections.impression)
-    plain = [_plain(sentence) for part in parts for sentence in sentences(part)]
-    known = [_known_words(sentence) for sentence in plain]
-    if 5 * sum(count for count, _ in known) < sum(words for _, words in known):
-        return {}
-    labels, calm, foreign = dict[str, int](), False, False
-    for sentence, (count, words) in zip(plain, known, strict=True):
-        stated, is_calm = _stated(sentence)
-        calm = calm or is_calm
-        foreign = foreign or (words > 2 and not (count or stated or is_calm))
-        for finding, state in stated:
+    parts = [fields(written_out(part)) for part in (sections.findings, sections.impression)]
+    answers = [answer for answers, _ in parts for answer in answers]
+    prose = [sentence for _, rest in parts for sentence in sentences(asked_out(rest))]
+    words = [known_words(small(text)) for text in [*prose, *(answer.name for answer in answers)]]
+    is_english = speaks_english(sum(count for count, _ in words), sum(count for _, count in words))
+    labels, calm, clear = dict[str, int](), False, True
+    said = [_answered(answer) for answer in answers if _is_understood(answer.name, is_english)]
+    if is_english:
+        said += [_of_sentence(sentence) for sentence in prose]
+    for stated_here, is_calm, is_clear in said:
+        calm, clear = calm or is_calm, clear and is_clear
+        for finding, state in stated_here:
             labels[finding] = _stronger(labels.get(finding), state)
-    return _with_no_finding(labels, calm and not foreign)
+    return _with_no_finding(labels, calm and clear and is_english)
 
 
-def _with_no_finding(labels: dict[str, int], calm: bool) -> dict[str, int]:
+def _is_understood(name: str, is_english: bool) -> bool:
+    """In a text of another language, only a name without any word of it."""
+    english, foreign = known_words(small(name))
+    return speaks_english(english, foreign) if is_english else not foreign
+
+
+def _of_sentence(sentence: str) -> tuple[Stated, bool, bool]:
+    """What it states, whether something is called normal or denied, and whether it is understood."""
+    text = small(sentence)
+    said, calm = stated_of_line(text)
+    if sentence.rstrip("\"') ]").endswith("?"):
+        return [(finding, UNCERTAIN) for finding, _ in said], False, True
+    english, _ = known_words(text)
+    return said, calm, bool(len(text.split()) < 3 or english or said or calm)
+
+
+def _answered(answer: Field) -> tuple[Stated, bool, bool]:
+    """The same of a field; an answer to what its name denies is only understood if it agrees."""
+    said, calm = stated(small(answer.name))
+    named = [finding for finding, state in said if state != ABSENT]
+    if answer.state == "unanswered":
+        return [], False, not (said or calm)
+    if answer.state == "absent":
+        return [(finding, ABSENT) for finding in named], bool(named), not calm
+    if answer.state == "doubt":
+        return [(finding, UNCERTAIN) for finding in named], False, not calm
+    if len({*named} - {ABNORMALITY}) > 1:  # one of them at least, but which?
+        return [(finding, UNCERTAIN) for finding in named], False, True
+    return said, calm, True
+
+
+def _with_no_finding(labels: dict[str, int], is_normal: bool) -> dict[str, int]:
     worst = max((_WEIGHT[state] for state in labels.values()), default=0)
     stated = {finding: state for finding, state in labels.items() if finding != ABNORMALITY}
     if worst:
         stated["no finding"] = ABSENT if worst == _WEIGHT[PRESENT] else UNCERTAIN
-    elif calm:
+    elif is_normal:
         stated["no finding"] = PRESENT
     return {finding: stated[finding] for finding in FINDINGS if finding in stated}
 
 
 def _stronger(state: int | None, other: int) -> int:
     return other if state is None else max(state, other, key=_WEIGHT.__getitem__)
-
-
-def _plain(sentence: str) -> str:
-    """Small letters; hyphens and brackets become spaces, a slash `or`."""
-    text = sentence.lower().replace("/", " or ").replace("'", "")
-    return " ".join(re.sub(r"[^\w\s,;:]", " ", text).split()).replace(" ,", ",")
-
-
-def _known_words(sentence: str) -> tuple[int, int]:
-    """How many of its words are known to be English, and how many it has."""
-    words = _WORDS.findall(sentence)
-    return sum(word in _ENGLISH for word in words), len(words)
-
-
-def _stated(sentence: str) -> tuple[list[tuple[str, int]], bool]:
-    """Findings and their states, and whether something is called normal or denied."""
-    cues = _cues(sentence)
-    stated = [
-        (kind, _state(mention.start(), mention.end(), cues))
-        for kind, terms in _TERMS
-        for mention in terms.finditer(sentence)
-    ]
-    calm = any(state == ABSENT for _, state in stated)
-    for start, end in _clauses(sentence, cues):
-        clause = sentence[start:end]
-        if _CALLED_NORMAL.search(clause) and _ANATOMY.search(clause):
-            calm = True
-            stated += [(kind, ABSENT) for kind, subject in _NORMAL if subject.search(clause)]
-    return stated, calm
-
-
-def _cues(sentence: str) -> _Cues:
-    places = {name: list[int]() for name in ("negation", "hedge", "gone", "doubted", "fine", "cause", "none")}
-    stops = list[tuple[int, int]]()
-    for cue in _CUES.finditer(sentence):
-        name = cue.lastgroup
-        if name == "stop":
-            stops.append(cue.span())
-        elif name:
-            places[name].append(cue.start())
-    return _Cues(
-        stops=stops,
-        negations=places["negation"],
-        hedges=places["hedge"],
-        gone=places["gone"],
-        doubted=places["doubted"],
-        fine=places["fine"],
-        causes=places["cause"],
-        commas=[comma.start() for comma in re.finditer(",", sentence)],
-    )
-
-
-def _clauses(sentence: str, cues: _Cues) -> list[tuple[int, int]]:
-    starts = [0, *(end for _, end in cues.stops)]
-    return list(zip(starts, [*(start for start, _ in cues.stops), len(sentence)], strict=True))
-
-
-def _state(start: int, end: int, cues: _Cues) -> int:
-    """Of a term from `start` to `end`, by the cues within its clause."""
-    place = bisect_right(cues.stops, (start, start))
-    first = cues.stops[place - 1][1] if place else 0
-    place = bisect_left(cues.stops, (end, end))
-    last = cues.stops[place][0] if place < len(cues.stops) else _FAR
-    denied = (
-        _within(cues.negations, max(first, _last_before(cues.causes, start)), end)
-        or _within(cues.gone, end, last)
-        or _within(cues.fine, end, min(last, _first_after(cues.commas, end)))
-    )
-    if denied:
-        return ABSENT
-    doubted = _within(cues.hedges, first, start) or _within(cues.doubted, first, last)
-    return UNCERTAIN if doubted else PRESENT
-
-
-def _first_after(places: list[int], place: int) -> int:
-    index = bisect_left(places, place)
-    return places[index] if index < len(places) else _FAR
-
-
-def _last_before(places: list[int], place: int) -> int:
-    index = bisect_left(places, place)
-    return places[index - 1] if index else 0
-
-
-def _within(places: list[int], first: int, last: int) -> bool:
-    return first <= _first_after(places, first) < last

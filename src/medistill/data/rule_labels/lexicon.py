@@ -114,8 +114,8 @@ TERMS: dict[str, tuple[str, ...]] = {
         r"catheters?",
         r"(?:chest|endotracheal|et|ng|nasogastric|enteric|feeding|tracheostomy|gastric|og|orogastric|"
         r"thoracostomy) tubes?",
-        r"tubes?(?: and|,) lines?",
-        r"lines?(?: and|,) tubes?",
+        r"tubes?(?: and| or|,) lines?",
+        r"lines?(?: and| or|,) tubes?",
         r"tracheostomy",
         r"(?:central|venous|picc|jugular|subclavian|ij|arterial|port)(?: \w+){0,2} lines?",
         r"picc\w*",

@@ -14,9 +14,10 @@ from typing import Any, ClassVar, NamedTuple
 from medistill.data.image import MAX_PIXELS
 from medistill.data.sources.parts.cells import age_in_years, has_words, joined, sex_name, view_name
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.labels import LabelColumns
 from medistill.data.sources.parts.published import check_apart, first_file, published_table
 from medistill.data.sources.parts.subset import OTHER_IMAGE, Subset, chexpert_5x200, name_of_5x200
-from medistill.data.sources.parts.table import LabelColumns, Row, Table
+from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError
 

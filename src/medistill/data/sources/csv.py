@@ -17,8 +17,9 @@ from medistill.data.sources.parts.cells import (
     view_name,
 )
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, options_of
+from medistill.data.sources.parts.labels import LabelColumns
 from medistill.data.sources.parts.reports import understood
-from medistill.data.sources.parts.table import LabelColumns, Row, Table
+from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 
@@ -71,6 +72,8 @@ class CsvSource:
     """Columns that hold 1, 0, -1 or nothing; each is a finding."""
     classes: tuple[str, ...] = ()
     """Columns that hold a category; each of their values is a finding."""
+    classes_separator: str | None = None
+    """What stands between several categories in one cell of --classes: | for Effusion|Edema."""
     sections: TextChoice | None = None
     """The text is a whole report: train on these sections of it, and keep findings and impression apart."""
     rule_labels: bool = False
@@ -93,7 +96,7 @@ class CsvSource:
             columns["split"] = None
         if self.rule_labels and (self.labels or self.classes):
             raise CallError("--rule-labels and --labels or --classes: labels come from one of them")
-        labels = LabelColumns(table, self.labels, self.classes)
+        labels = LabelColumns(table, self.labels, self.classes, self.classes_separator)
         return Reading(
             units=self._drafts(table, columns, labels),
             work=image_work(self.size, self.max_pixels, self.depth),

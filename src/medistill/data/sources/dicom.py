@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 from medistill.data.dicom.file import require_pydicom
 from medistill.data.dicom.header import DicomHeader
 from medistill.data.dicom.image import Frames, dicom_images
-from medistill.data.image import MAX_PIXELS, Depth, stored_grey
+from medistill.data.image import MAX_PIXELS, Depth, Kept, kept_frames
 from medistill.data.report.sections import TextChoice
 from medistill.data.rule_labels.lexicon import FINDINGS
 from medistill.data.sources.parts.dicom_tree import DicomFile, chosen, scanned
@@ -70,6 +71,8 @@ class DicomSource:
     """Label common findings by rules from the report, which is to be in English (docs/reports.md)."""
     patient_is_study: bool = False
     """Take every study as a patient of its own where the headers hold no patient ids."""
+    follow_links: bool = False
+    """Take what links lead to that lead out of the folder, too; of the folder of the reports as well."""
     for_processing: bool = False
     """Take images FOR PROCESSING too, if no processed version of them is there."""
     frames: Frames = "middle"
@@ -101,28 +104,35 @@ class DicomSource:
         require_pydicom()
         reports = self._open_reports(self.reports)
         heard = functools.partial(on_progress, "reading headers") if on_progress else None
-        items = scanned(self.path, without=self.reports, workers=workers, on_progress=heard)
+        items = scanned(
+            self.path,
+            without=self.reports,
+            workers=workers,
+            follow_links=self.follow_links,
+            on_progress=heard,
+        )
         files, aside = chosen(items, for_processing=self.for_processing)
         if not files:
             raise CallError(_nothing_in(self.path, aside))
-        plan = _planned(files, winners(reports), self.join)
+        rows = itertools.count()
+        plan = _planned(files, winners(report for report, _ in zip(reports, rows, strict=False)), self.join)
         return Reading(
             units=self._units(reports, plan, files, aside),
             work=functools.partial(finished, store=self._stored),
             findings=FINDINGS if self.rule_labels else (),
-            expected=len(aside) + len(plan) + len(files) - sum(map(len, plan.values())),
+            expected=len(aside) + next(rows) + len(files) - sum(map(len, plan.values())),
             notes={"join": _counts(plan, files, self.join)},
         )
 
     def _open_reports(self, path: Path) -> Reports:
         if path.is_dir():
-            return TextReports(path, self.join)
+            return TextReports(path, self.join, follow_links=self.follow_links)
         if path.suffix.lower() == ".txt":
             raise CallError(f"{path} is one text file; name the folder of the reports, or a CSV file")
         optional = {"status": self.status, "findings": self.findings, "impression": self.impression}
         return CsvReports(path, self.join, key=self.key, text=self.text, optional=optional)
 
-    def _stored(self, data: bytes) -> tuple[bytes, ...]:
+    def _stored(self, data: bytes) -> Kept:
         """The frames of a file as a corpus keeps them, in whatever process."""
         images = dicom_images(
             data,
@@ -131,7 +141,7 @@ class DicomSource:
             window=self.window,
             for_processing=self.for_processing,
         )
-        return tuple(stored_grey(image.grey, size=self.size, depth=self.depth) for image in images)
+        return kept_frames(images, size=self.size, depth=self.depth)
 
     def _units(
         self, reports: Reports, plan: dict[int, list[DicomFile]], files: list[DicomFile], aside: list[Reject]

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 from medistill.data.image import MAX_PIXELS, Depth
 from medistill.data.report.sections import TextChoice
 from medistill.data.rule_labels.lexicon import FINDINGS
-from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, options_of, walk
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, options_of
 from medistill.data.sources.parts.reports import report_text, understood
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
+from medistill.system.files import LEADS_OUT, walk
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".dcm"}
 
@@ -32,6 +33,8 @@ class FolderSource:
     """The folder that holds the patients' folders."""
     patient_is_study: bool = False
     """Take every study as a patient of its own where the folders do not tell patients apart."""
+    follow_links: bool = False
+    """Take what links lead to that lead out of the folder, too."""
     sections: TextChoice | None = None
     """The text is a whole report: train on these sections of it, and keep findings and impression apart."""
     rule_labels: bool = False
@@ -49,7 +52,7 @@ class FolderSource:
     def open(self) -> Reading:
         if not self.path.is_dir():
             raise CallError(f"no such folder: {self.path}")
-        items = list(_studies(self.path))
+        items = list(_studies(self.path, self.follow_links))
         paired = [item for item in items if isinstance(item, _StudyFiles)]
         if not paired:
             raise CallError(_nothing_in(self.path, items))
@@ -89,11 +92,17 @@ class _StudyFiles:
     report: str
 
 
-def _studies(root: Path) -> Iterator[_StudyFiles | Reject]:
-    """Studies and leftovers in the order of their paths; rows count the image and text files from 1."""
+def _studies(root: Path, follow_links: bool) -> Iterator[_StudyFiles | Reject]:
+    """Studies and leftovers in the order of their paths.
+
+    Rows count the image and text files, and the links that are not followed, from 1.
+    """
     row = 0
-    for folder, names in walk(root):
+    for folder, names, outside in walk(root, follow_links=follow_links):
         inside = folder.relative_to(root)
+        for name in outside:
+            row += 1
+            yield Reject(row=row, reason=LEADS_OUT, path=(inside / name).as_posix())
         kept = [name for name in names if Path(name).suffix.lower() in {*_IMAGES, ".txt"}]
         files = [
             ImageFile(row=row + number, path=folder / name, name=(inside / name).as_posix())
@@ -148,6 +157,8 @@ def _check_patients(studies: list[_StudyFiles]) -> None:
 
 
 def _nothing_in(root: Path, left: list[_StudyFiles | Reject]) -> str:
+    if left and all(isinstance(item, Reject) and item.reason == LEADS_OUT for item in left):
+        return f"nothing in {root} but {len(left):,} of this: {LEADS_OUT}"
     if left:
         return f"no image in {root} has a report: a .txt file of its name, or one .txt in the study's folder"
     suffixes = Counter(Path(name).suffix.lower() for _, _, names in os.walk(root) for name in names)

@@ -15,7 +15,9 @@ from medistill.data.image import MAX_PIXELS
 from medistill.data.report.sections import Sections, TextChoice, read_sections, training_text
 from medistill.data.sources.parts.cells import date_of, view_name
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.labels import LabelColumns
 from medistill.data.sources.parts.published import published_table
+from medistill.data.sources.parts.reports import text_of
 from medistill.data.sources.parts.subset import (
     EACH,
     OTHER_IMAGE,
@@ -24,7 +26,7 @@ from medistill.data.sources.parts.subset import (
     mimic_5x200,
     name_of_5x200,
 )
-from medistill.data.sources.parts.table import LabelColumns, Row, Table
+from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 
@@ -230,7 +232,7 @@ def _names(name: str) -> tuple[str, str]:
 
 def _report(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        return text_of(path)
     except FileNotFoundError:
         raise MedistillError("no report: its text file is not there") from None
     except (OSError, UnicodeDecodeError):

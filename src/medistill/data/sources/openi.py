@@ -19,9 +19,10 @@ from medistill.data.report.sections import Sections, TextChoice, training_text
 from medistill.data.rule_labels.labels import label_sections
 from medistill.data.rule_labels.lexicon import FINDINGS
 from medistill.data.sources.parts.cells import has_words
-from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, walk
+from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
+from medistill.system.files import read_regular, walk
 
 ARCHIVE = "NLMCXR_reports.tgz"
 LARGEST = 1_000_000
@@ -148,8 +149,7 @@ def reports_in(archive: Path) -> Iterator[tuple[str, OpeniReport | MedistillErro
 def read_report(path: Path) -> OpeniReport:
     """The report in an XML file as published in NLMCXR_reports.tgz."""
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+        data = read_regular(path, LARGEST + 1)
     except OSError as error:
         raise MedistillError(f"report cannot be read: {error.strerror}") from None
     return parse_report(data)
@@ -210,8 +210,9 @@ def _parsed(data: bytes) -> OpeniReport | MedistillError:
 
 def _files(root: Path) -> _Files:
     images, reports, archive = dict[str, Path](), dict[str, Path](), None
-    for folder, names in walk(root):
-        for path in (folder / name for name in names):
+    for folder, names, outside in walk(root):
+        # A published set has its names, so that a link to a file of it is taken wherever that lies.
+        for path in (folder / name for name in sorted([*names, *outside])):
             if path.suffix.lower() == ".png":
                 images.setdefault(path.stem, path)
             elif path.suffix.lower() == ".xml":

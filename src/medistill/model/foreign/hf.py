@@ -16,16 +16,12 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
-from medistill.errors import CallError, MedistillError
-from medistill.model.encoder import pretrained_source
-from medistill.model.foreign.model import (
-    ForeignModel,
-    device_of,
-    first_line,
-    is_computed,
-    judge_weights,
-    tried,
-)
+from medistill.errors import CallError, MedistillError, first_line
+from medistill.model.foreign.model import ForeignModel, device_of, tried
+from medistill.model.towers.config import expect_harmless
+from medistill.model.towers.pretrained import pretrained_source, without_bars
+from medistill.model.towers.trial import misfit, most_tokens, table_rows
+from medistill.model.towers.weights import is_computed, judge_weights
 
 PREFIX = "hf:"
 _SIGLIP = ("siglip", "siglip2")
@@ -40,8 +36,6 @@ KINDS = (
     "vision-text-dual-encoder",
 )
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_OFFSET = {"roberta", "xlm-roberta", "camembert"}
-"""Text towers that count positions from their padding id on: two fewer tokens than positions."""
 _LIMIT = 100_000
 """A tokenizer that knows no limit names a huge number."""
 
@@ -61,6 +55,7 @@ def open_hf(name: str) -> ForeignModel:
                 f"{shown} is of type {config.model_type}, expected one of {', '.join(KINDS)}; for another "
                 "model give evaluate_model an object with encode_images and encode_texts"
             )
+        expect_harmless(shown, config)
         if local:
             _expect_safetensors(shown, Path(source))
         network, report = AutoModel.from_pretrained(
@@ -81,15 +76,14 @@ def open_hf(name: str) -> ForeignModel:
         unexpected={*report["unexpected_keys"], *filter(is_computed, unexpected)},
         misshapen=[key for key, *_ in report["mismatched_keys"]],
     )
+    _expect_room(shown, network, tokenizer)
     return tried(shown, _assembled(network.eval(), processor, tokenizer, config))
 
 
 def _assembled(network: Any, processor: Any, tokenizer: Any, config: Any) -> ForeignModel:
     channels = int(getattr(config.vision_config, "num_channels", 3))
-    limit, padding = (
-        _token_limit(tokenizer, config),
-        "max_length" if config.model_type in _SIGLIP else "longest",
-    )
+    limit = _token_limit(network, tokenizer, config)
+    padding = "max_length" if config.model_type in _SIGLIP else "longest"
     bias = getattr(network, "logit_bias", None)
 
     def image_features(pictures: Sequence[Image.Image]) -> Tensor:
@@ -135,13 +129,17 @@ def _features(network: Any, method: Callable[..., Any], inputs: Any) -> Tensor:
     return output if isinstance(output, Tensor) else output.pooler_output
 
 
-def _token_limit(tokenizer: Any, config: Any) -> int:
+def _token_limit(network: Any, tokenizer: Any, config: Any) -> int:
     """The most tokens that tokenizer and text tower both take."""
-    text = config.text_config
-    positions = int(getattr(text, "max_position_embeddings", _LIMIT))
-    if text.model_type in _OFFSET:
-        positions -= 2
-    return min(positions, int(min(tokenizer.model_max_length, _LIMIT)))
+    text = getattr(network, "text_model", network)
+    return min(most_tokens(text, config.text_config), int(min(tokenizer.model_max_length, _LIMIT)))
+
+
+def _expect_room(shown: str, network: Any, tokenizer: Any) -> None:
+    """CallError for a tokenizer with ids beyond the text tower's table."""
+    tokens, rows = max(tokenizer.get_vocab().values(), default=-1) + 1, table_rows(network.text_model)
+    if rows < tokens:
+        raise CallError(misfit(shown, rows, tokens))
 
 
 def _image_preprocessing(processor: Any) -> dict[str, Any]:
@@ -193,15 +191,3 @@ def _loading(shown: str, *, local: bool) -> Generator[None]:
         raise CallError(f"cannot load {shown}: {first_line(error)}; see docs/offline.md") from error
     finally:
         transformers_logging.set_verbosity(level)
-
-
-@contextmanager
-def without_bars() -> Generator[None]:
-    """transformers draws progress bars of its own for a file or two."""
-    drawn = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if drawn:
-            transformers_logging.enable_progress_bar()

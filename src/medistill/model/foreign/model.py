@@ -1,7 +1,6 @@
 """A network of another library behind the methods that evaluation asks for."""
 
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from medistill.data.image import checked_grey, grey_array
-from medistill.errors import CallError
-
-_log = logging.getLogger(__name__)
+from medistill.errors import CallError, first_line
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,9 +63,13 @@ class ForeignModel:
 
 
 def tried(name: str, model: ForeignModel) -> ForeignModel:
-    """The model with its width, after a blank image and a word went through it; CallError if they cannot."""
+    """The model with its width, after an image and a word went through it; CallError if they cannot.
+
+    The image goes through twice: a model that draws random numbers in eval mode is refused.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (64, 48), dtype=np.uint8)
     try:
-        image = model.encode_images([np.zeros((64, 48), np.uint8)])
+        image, again = model.encode_images([noise]), model.encode_images([noise])
         text = model.encode_texts(["normal"])
     except Exception as error:  # whatever an unfitting processor, tokenizer and network make of each other
         raise CallError(
@@ -80,6 +81,11 @@ def tried(name: str, model: ForeignModel) -> ForeignModel:
             f"{name} gives images {image.shape[1]} and texts {text.shape[1]} numbers, expected one width and "
             "no NaN: the model is not a pair of encoders into one space"
         )
+    if not torch.equal(image, again):
+        raise CallError(
+            f"{name} gives another embedding of the same image each time, also in eval mode; use a model "
+            "that draws no random numbers there"
+        )
     return replace(model, dim=image.shape[1])
 
 
@@ -88,43 +94,9 @@ def device_of(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
 
-def judge_weights(
-    name: str, *, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str]
-) -> None:
-    """Note what a checkpoint holds beyond its model; CallError for weights it lacks."""
-    lacking = [*(key for key in missing if not is_computed(key)), *misshapen]
-    if lacking:
-        raise CallError(
-            f"{name} lacks {len(lacking)} weights of its model or has them in another shape "
-            f"({_some(lacking)}); they would be random: save the whole model again with its own config.json"
-        )
-    extra = sorted(unexpected)
-    old, others = [key for key in extra if is_computed(key)], [key for key in extra if not is_computed(key)]
-    if old:
-        _log.info(f"{name}: an older checkpoint; left out {_some(old)}, which the model computes by itself")
-    if others:
-        _log.warning(f"{name}: {len(others)} weights have no place in the model, left out ({_some(others)})")
-
-
-def is_computed(key: str) -> bool:
-    """Whether it names a buffer that says nothing about the model: a counter, 0, 1, 2, ..."""
-    return key.endswith(("position_ids", "token_type_ids", "num_batches_tracked"))
-
-
-def first_line(error: BaseException) -> str:
-    """What its message says first, in one line of at most 300 characters, or its type."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return said if len(said) <= 300 else f"{said[:297]}..."
-
-
 def _picture(image: Image.Image | np.ndarray, mode: str) -> Image.Image:
     """8-bit, upright, of that mode; color stays where the network sees color."""
     if isinstance(image, Image.Image):
         color = image.mode == "RGB"
         return (ImageOps.exif_transpose(image) if color else Image.fromarray(grey_array(image))).convert(mode)
     return Image.fromarray(checked_grey(image)).convert(mode)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from medistill.data.image import letterbox
-from medistill.errors import CallError, MedistillError
-from medistill.model.foreign.model import ForeignModel, first_line, tried
+from medistill.errors import CallError, MedistillError, first_line
+from medistill.model.foreign.model import ForeignModel, tried
 from medistill.system.json_files import read_json
 
 PREFIX = "onnx:"

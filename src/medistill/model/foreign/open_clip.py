@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from medistill.errors import CallError, MedistillError
-from medistill.model.foreign.model import ForeignModel, device_of, first_line, tried
+from medistill.errors import CallError, MedistillError, first_line
+from medistill.model.foreign.model import ForeignModel, device_of, tried
 
 PREFIX = "open_clip:"
 _SCHEMES = ("hf-hub:", "local-dir:")

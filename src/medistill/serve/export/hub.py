@@ -17,8 +17,8 @@ from transformers import (
 
 from medistill.errors import CallError
 from medistill.model.dual import DualEncoder
-from medistill.model.foreign.hf import without_bars
 from medistill.model.tokenizer import tokenize
+from medistill.model.towers.pretrained import without_bars
 from medistill.serve.card.facts import gather
 from medistill.serve.card.metadata import front_matter
 from medistill.serve.card.text import body

@@ -13,9 +13,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from medistill.errors import MedistillError
+from medistill.errors import MedistillError, first_line
 from medistill.model.dual import DualEncoder
-from medistill.model.foreign.model import first_line
 from medistill.model.foreign.onnx import (
     IMAGE_INPUT,
     INT8,

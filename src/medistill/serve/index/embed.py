@@ -13,7 +13,7 @@ import pyarrow.compute
 from medistill import __version__
 from medistill.data.corpus import Corpus, Rows, corpus_hash, open_corpus
 from medistill.data.study import NO_REPORT
-from medistill.errors import CallError
+from medistill.errors import CallError, MedistillError
 from medistill.model.any_model import open_model
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.fingerprint import model_hash
@@ -22,6 +22,7 @@ from medistill.serve.index.about import About, Origin
 from medistill.serve.index.table import CASE_COLUMNS, case_fields, open_table, table_schema
 from medistill.system.atomic import atomic_file
 from medistill.system.locks import being_written, locked
+from medistill.system.private import private_files
 from medistill.system.progress import Progress, counted
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ _ROWS = 1024
 """Of a record batch, and held in memory."""
 
 
+@private_files()
 def embed(model: str | Path, data: Path, out: Path, *, on_progress: Progress | None = None) -> dict[str, Any]:
     """Write the table of all rows of a corpus, whatever their split; returns what it is.
 
@@ -47,7 +49,12 @@ def embed(model: str | Path, data: Path, out: Path, *, on_progress: Progress | N
         with locked(partial, being_written(out)):
             _write(out, about, Remembering(opened, partial), corpus, on_progress)
     shutil.rmtree(partial, ignore_errors=True)
-    return _told(about, corpus, out)
+    images = len(open_table(out))
+    if left_out := corpus.table.num_rows - images:
+        log.warning(
+            "%s images of the corpus cannot be read and are left out: `medistill check` lists them", left_out
+        )
+    return _told(about, images, out)
 
 
 def absolute_model(name: str | Path) -> str:
@@ -102,11 +109,26 @@ def _batches(
     rows, total = Rows(corpus, np.arange(corpus.table.num_rows)), corpus.table.num_rows
     for start in range(0, total, _ROWS):
         some = np.arange(start, min(start + _ROWS, total))
-        images = embedder.encode_rows(rows, some)
         cells = case_cells(corpus, start, len(some), about.findings)
+        try:
+            images = embedder.encode_rows(rows, some)
+        except MedistillError:  # one image never ends the whole
+            some = np.array([row for row in some.tolist() if _is_readable(rows, row)], np.int64)
+            if not len(some):
+                continue
+            cells = [cell.take(pa.array(some - start)) for cell in cells]
+            images = embedder.encode_rows(rows, some)
         texts = cells[CASE_COLUMNS.index("text")].to_pylist()
         columns = [*cells, pa.array(some), _vectors(images), _text_vectors(texts, embedder, about.dim)]
         yield pa.record_batch(columns, schema=schema)
+
+
+def _is_readable(rows: Rows, row: int) -> bool:
+    try:
+        rows.decoded(row)
+    except MedistillError:
+        return False
+    return True
 
 
 def case_cells(corpus: Corpus, start: int, count: int, findings: tuple[str, ...]) -> list[pa.Array]:
@@ -138,12 +160,12 @@ def _vectors(vectors: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=mask)
 
 
-def _told(about: About, corpus: Corpus, out: Path) -> dict[str, Any]:
+def _told(about: About, images: int, out: Path) -> dict[str, Any]:
     origin = about.corpora[0]
     return {
         "medistill": __version__,
         "table": str(out),
-        "images": corpus.table.num_rows,
+        "images": images,
         "dim": about.dim,
         "model_sha256": about.model_sha256,
         "corpus_sha256": origin.sha256,

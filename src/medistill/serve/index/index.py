@@ -8,6 +8,7 @@ from medistill.errors import CallError
 from medistill.serve.index.about import About
 from medistill.serve.index.protocol import Index, Kind
 from medistill.serve.index.table import open_table
+from medistill.system.private import private_files
 from medistill.system.progress import Progress
 
 
@@ -20,6 +21,7 @@ def open_index(name: str | Path) -> Index:
     return FolderIndex(Path(name))
 
 
+@private_files()
 def index_for(name: str | Path, about: About, kind: Kind | None = None) -> Index:
     """The index of that name, made if there is none for vectors of that model.
 
@@ -32,6 +34,7 @@ def index_for(name: str | Path, about: About, kind: Kind | None = None) -> Index
     return folder_for(Path(name), about, kind)
 
 
+@private_files()
 def fill(
     out: str | Path, table: Path | None, *, kind: Kind | None, delete: Sequence[str], on_progress: Progress
 ) -> dict[str, Any]:

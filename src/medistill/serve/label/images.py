@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from medistill.data.corpus import Corpus, Rows, corpus_hash, open_corpus
 from medistill.errors import CallError, MedistillError
 from medistill.serve.reading import Seen
+from medistill.system.files import LEADS_OUT, walk
 from medistill.system.isolated import GaveUp
 
 _BYSTANDERS = {
@@ -33,6 +35,8 @@ class FolderImages:
     """How many files were not taken for images, by suffix."""
     read: Callable[[Sequence[Path]], Generator[Seen]]
     """Reads image files."""
+    outside: frozenset[str] = frozenset()
+    """Links among the names that lead out of the folder and are not followed."""
     columns: tuple[str, ...] = ("image",)
 
     def __len__(self) -> int:
@@ -45,48 +49,63 @@ class FolderImages:
 
     def seen(self, start: int) -> Generator[Seen]:
         """The images from one on."""
-        return self.read([self.root / name for name in self.names[start:]])
+        names = self.names[start:]
+        with closing(self.read([self.root / name for name in names if name not in self.outside])) as read:
+            for name in names:
+                yield GaveUp(LEADS_OUT) if name in self.outside else next(read)
 
     def described(self) -> dict[str, Any]:
         """What they are, without a name: equal for equal files in equal places."""
         digest = hashlib.sha256()
         for name in self.names:
-            digest.update(os.fsencode(name) + b"\0%d\0" % (self.root / name).stat().st_size)
+            digest.update(os.fsencode(name) + b"\0%d\0" % self._size(name))
         return {"kind": "folder", "files": len(self), "sha256_of_names_and_sizes": digest.hexdigest()}
+
+    def _size(self, name: str) -> int:
+        path = self.root / name
+        return path.stat().st_size if name not in self.outside and path.is_file() else 0
 
 
 def folder_images(
-    root: Path, read: Callable[[Sequence[Path]], Generator[Seen]], *, without: Sequence[Path] = ()
+    root: Path,
+    read: Callable[[Sequence[Path]], Generator[Seen]],
+    *,
+    without: Sequence[Path] = (),
+    follow_links: bool = False,
 ) -> FolderImages:
-    """The files below `root`, links to folders not followed; CallError if there are none to label.
+    """The files below `root`; CallError if there are none to label.
 
-    read      reads image files, as `read_images` does
-    without   files and folders that are ours
+    read           reads image files, as `read_images` does
+    without        files and folders that are ours
+    follow_links   take what links lead to that lead out of `root`; a row each that says so otherwise
     """
     if not root.is_dir():
         raise CallError(f"no such folder: {root}")
-    ours = {path.resolve() for path in without}
-
-    def is_ours(path: Path) -> bool:
-        return path.name in {mine.name for mine in ours} and path.resolve() in ours
-
     names: list[str] = []
+    outside: set[str] = set()
     others: Counter[str] = Counter()
-    for folder, folders, files in os.walk(root):
-        inside = Path(folder)
-        folders[:] = [name for name in folders if not name.startswith(".") and not is_ours(inside / name)]
-        for name in files:
-            is_passed_over = name.startswith(".") or name.upper() == "DICOMDIR" or is_ours(inside / name)
-            if is_passed_over or not (inside / name).is_file():
+    for folder, files, links in walk(root, follow_links=follow_links, without=without):
+        for name in (*files, *links):
+            path = (folder / name).relative_to(root).as_posix()
+            if name.upper() == "DICOMDIR":
                 continue
             if (suffix := Path(name).suffix.lower()) in _BYSTANDERS:
                 others[suffix] += 1
             else:
-                names.append((inside / name).relative_to(root).as_posix())
+                names.append(path)
+        outside.update((folder / name).relative_to(root).as_posix() for name in links)
+    if len(outside) == len(names) > 0:
+        raise CallError(f"nothing in {root} but {len(outside):,} of this: {LEADS_OUT}")
     if not names:
         seen = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(3))
         raise CallError(f"no PNG, JPEG or DICOM files in {root}; it holds {seen or 'no files'}")
-    return FolderImages(root=root, names=tuple(sorted(names)), others=dict(sorted(others.items())), read=read)
+    return FolderImages(
+        root=root,
+        names=tuple(sorted(names)),
+        others=dict(sorted(others.items())),
+        read=read,
+        outside=frozenset(outside),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +132,7 @@ class CorpusImages:
     def one(self, row: int) -> Seen:
         """The image of one row, or why not."""
         try:
-            return self.rows.image(row)
+            return self.rows.decoded(row)
         except MedistillError as error:
             return GaveUp(str(error))
 

@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from medistill.serve.label.table import Reached, UnfinishedTable, refuse_other, 
 from medistill.serve.label.wanted import Maker, Wanted, maker_of
 from medistill.serve.reading import read_images
 from medistill.system.atomic import write_atomically
+from medistill.system.private import private_files
 from medistill.system.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ UNREADABLE = "unreadable"
 """The last column: why an image has no figures."""
 
 
+@private_files()
 def label(
     model: str | Path,
     out: Path,
@@ -36,6 +39,7 @@ def label(
     data: Path | None = None,
     images: Path | None = None,
     save: Path | None = None,
+    follow_links: bool = False,
     workers: int = 0,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -46,12 +50,14 @@ def label(
 
     data, images   a corpus, all of whose rows are labeled; or a folder, of which all image files are
     save           folder for the classifier; `out` with the suffix .classifier if not named
+    follow_links   take what links in the folder lead to that lead out of it
     workers        processes that read files, with limits on memory and time; 0 reads them in this process
     """
     if out.suffix != ".csv":
         raise CallError(f"--out is {out.name}; give it a name that ends in .csv")
     sidecar, save = out.with_suffix(".json"), save or out.with_suffix(".classifier")
-    shown, maker, opened = _opened(model, wanted, data, images, ours=(out, sidecar, save), workers=workers)
+    find = functools.partial(folder_images, without=(out, sidecar, save), follow_links=follow_links)
+    shown, maker, opened = _opened(model, wanted, data, images, find, workers=workers)
     embedder = UnitEmbedder(opened)
     about = {"sha256": model_hash(opened), "preprocessing": embedder.preprocessing}
     call = {"medistill": __version__, "model": about, "images": shown.described()}
@@ -90,8 +96,8 @@ def _opened(
     wanted: Wanted,
     data: Path | None,
     images: Path | None,
+    find: Callable[..., FolderImages],
     *,
-    ours: tuple[Path, ...],
     workers: int,
 ) -> tuple[CorpusImages | FolderImages, Maker, Any]:
     """The images, where the classifier comes from, and the model: the cheap first."""
@@ -103,7 +109,7 @@ def _opened(
     read = functools.partial(read_images, size=size, workers=workers)
     if shown is None:
         assert images is not None
-        shown = folder_images(images, read, without=ours)
+        shown = find(images, read)
     return shown, maker_of(wanted, shown, read), opened
 
 

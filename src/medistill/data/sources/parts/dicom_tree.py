@@ -2,18 +2,21 @@
 
 import contextlib
 import functools
-import os
+import io
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medistill.data.dicom.header import DicomHeader, read_header
+from medistill.data.dicom.file import is_text
+from medistill.data.dicom.header import NO_PIXELS, DicomHeader, read_header
 from medistill.data.study import Reject
 from medistill.errors import MedistillError
-from medistill.system.isolated import GaveUp, IsolatedPool
+from medistill.system.files import LEADS_OUT, open_regular, walk
+from medistill.system.isolated import GaveUp, IsolatedPool, decoding
 
-_SUFFIXES = {"", ".dcm", ".dicom", ".dic", ".ima"}
-"""Of files that claim to be DICOM; others, and those that end in a number, may be."""
+_SUFFIXES = {".dcm", ".dicom", ".dic", ".ima"}
+"""Of files that claim to be DICOM; others, and those without one or with a number, may be."""
+_START = 4096  # bytes that tell a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +31,25 @@ class DicomFile:
 
 
 def scanned(
-    root: Path, *, without: Path, workers: int = 0, on_progress: Callable[[int, int], None] | None = None
+    root: Path,
+    *,
+    without: Path,
+    workers: int = 0,
+    follow_links: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[DicomFile | Reject]:
     """Every file below `root` in the order of paths, but hidden ones, DICOMDIR and what lies at `without`.
 
     workers       processes that read headers, with limits on memory and time; 0 reads them in this process
+    follow_links  take what links lead to that lead out of `root`; a reject each otherwise
     on_progress   called with the number of files read, and of all files
     """
-    numbered = list(enumerate(_files(root, without.resolve()), start=1))
+    numbered = list(enumerate(_files(root, without, follow_links), start=1))
     look = functools.partial(_scanned, root)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(IsolatedPool(workers)) if workers else None
         read = pool.map(look, numbered) if pool else ((unit, look(unit)) for unit in numbered)
-        for (row, path), item in read:
+        for (row, (path, _)), item in read:
             if isinstance(item, GaveUp):
                 item = Reject(row=row, reason=item.reason, path=_name(root, path))
             yield item
@@ -58,6 +67,9 @@ def chosen(
     for item in items:
         if isinstance(item, Reject):
             aside.append(item)
+        elif not item.header.has_pixels and not item.header.no_image:
+            # Nothing to join with a report; a fault if it says how large the picture is that is not there.
+            aside.append(replace(_skipped(item, NO_PIXELS), skipped=not item.header.rows))
         elif reason := _set_aside(item.header, seen, for_processing):
             aside.append(_skipped(item, reason))
         else:
@@ -91,31 +103,42 @@ def _skipped(file: DicomFile, reason: str) -> Reject:
     return Reject(row=file.row, reason=reason, path=file.name, skipped=True)
 
 
-def _scanned(root: Path, numbered: tuple[int, Path]) -> DicomFile | Reject:
-    row, path = numbered
+def _scanned(root: Path, numbered: tuple[int, tuple[Path, bool]]) -> DicomFile | Reject:
+    row, (path, leads_out) = numbered
     name = _name(root, path)
+    if leads_out:
+        return Reject(row=row, reason=LEADS_OUT, path=name)
     try:
-        with path.open("rb") as file:
-            return DicomFile(row, name, read_header(file))
-    except MedistillError as error:
-        claims = path.suffix.lower() in _SUFFIXES or path.suffix[1:].isdecimal()
-        is_bystander = str(error).startswith("not a DICOM file") and not claims
-        return Reject(row=row, reason=str(error), path=name, skipped=is_bystander)
+        with open_regular(path) as file:
+            try:
+                with decoding():
+                    return DicomFile(row, name, read_header(file))
+            except MedistillError as error:
+                is_other = str(error).startswith("not a DICOM file")
+                is_bystander = is_other and not _claims(path, file)
+                return Reject(row=row, reason=str(error), path=name, skipped=is_bystander)
+    except MedistillError as error:  # no regular file
+        return Reject(row=row, reason=str(error), path=name)
     except OSError:
         return Reject(row=row, reason="file cannot be read", path=name)
+
+
+def _claims(path: Path, file: io.BufferedIOBase) -> bool:
+    """Whether a file that is no DICOM claims to be: by its suffix, or without one by not being a text."""
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES:
+        return True
+    file.seek(0)
+    # A README or a list beside the images; what a server answered in an image's place is no such text.
+    return (not suffix or suffix[1:].isdecimal()) and not is_text(file.read(_START))
 
 
 def _name(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _files(root: Path, without: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
-        inside = Path(folder)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (inside / name).resolve() != without
-        )
-        for name in sorted(names):
-            is_index = name.upper() == "DICOMDIR"
-            if not name.startswith(".") and not is_index and (inside / name).resolve() != without:
-                yield inside / name
+def _files(root: Path, without: Path, follow_links: bool) -> Iterator[tuple[Path, bool]]:
+    """Paths, and whether each is a link that is not followed."""
+    for folder, names, outside in walk(root, follow_links=follow_links, without=(without,)):
+        yield from ((folder / name, True) for name in outside)
+        yield from ((folder / name, False) for name in names if name.upper() != "DICOMDIR")

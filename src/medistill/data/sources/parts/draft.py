@@ -1,15 +1,16 @@
 """Studies whose images are still files, and how they become records."""
 
 import functools
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from medistill.data.image import Depth, stored_image
+from medistill.data.image import Depth, Kept, kept_image
 from medistill.data.study import Reject, Study, StudyImage
 from medistill.errors import CallError, MedistillError
+from medistill.system.files import read_regular
+from medistill.system.isolated import TOO_LARGE, decoding
 from medistill.system.progress import Progress
 
 
@@ -36,7 +37,7 @@ class Draft:
 
 
 Item = Study | Reject
-Store = Callable[[bytes], tuple[bytes, ...]]
+Store = Callable[[bytes], Kept]
 """An image file -> the images it holds, as they will be stored; MedistillError says why not."""
 
 
@@ -81,6 +82,8 @@ class ScannedSource(Source, Protocol):
 def options_of(source: Any, *, but: Collection[str] = ("path",)) -> dict[str, Any]:
     """All fields of a source, as JSON gives them back: for the card of the corpus."""
     values = {option.name: getattr(source, option.name) for option in fields(source)}
+    if not values.get("follow_links"):  # cards written before there were any say nothing of it
+        but = (*but, "follow_links")
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in values.items()
@@ -96,9 +99,18 @@ def finished(draft: Draft | Reject, *, store: Store) -> tuple[Item, ...]:
     rejects: list[Reject] = []
     for file in draft.files:
         try:
-            images += [StudyImage(image=data, view=file.view) for data in store(_read(file.path))]
+            with decoding():
+                kept = store(_read(file.path))
+            images += [StudyImage(image=data, view=file.view) for data in kept.images]
+            # Not set aside, but counted and listed in the same place.
+            rejects += [
+                Reject(row=file.row, reason=f"taken all the same: {remark}", path=file.name, skipped=True)
+                for remark in kept.remarks
+            ]
         except MedistillError as error:
             rejects.append(Reject(row=file.row, reason=str(error), path=file.name))
+        except MemoryError:
+            rejects.append(Reject(row=file.row, reason=TOO_LARGE, path=file.name))
     study = (replace(draft.study, images=tuple(images)),) if images else ()
     return (*study, *rejects)
 
@@ -108,7 +120,7 @@ def image_work(
 ) -> Callable[[Draft | Reject], tuple[Item, ...]]:
     """`finished` with its options checked and set."""
     check_image_options(size, max_pixels)
-    store = functools.partial(_one_stored, size=size, max_pixels=max_pixels, depth=depth)
+    store = functools.partial(kept_image, size=size, max_pixels=max_pixels, depth=depth)
     return functools.partial(finished, store=store)
 
 
@@ -119,21 +131,10 @@ def check_image_options(size: int | None, max_pixels: int) -> None:
         raise CallError(f"--max-pixels is {max_pixels}; it must be at least 1")
 
 
-def _one_stored(data: bytes, *, size: int | None, max_pixels: int, depth: Depth) -> tuple[bytes, ...]:
-    return (stored_image(data, size=size, max_pixels=max_pixels, depth=depth),)
-
-
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         raise MedistillError("no such image file") from None
     except (OSError, ValueError):  # ValueError: a name no file system takes, with a zero byte in it
         raise MedistillError("image file cannot be read") from None
-
-
-def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder with the names of its files, both in order; hidden ones are passed over."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(folder), sorted(name for name in names if not name.startswith("."))

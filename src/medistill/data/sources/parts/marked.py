@@ -13,6 +13,7 @@ from medistill.data.image import decode_stored, encode_image
 from medistill.data.sources.parts.draft import Draft, ImageFile, image_work
 from medistill.data.study import Reject, Study, StudyImage
 from medistill.errors import MedistillError
+from medistill.system.isolated import decoding
 
 Boxes = Mapping[str, tuple[float, ...]]
 """Finding -> left, top, right, bottom of each of its boxes, one behind another."""
@@ -46,7 +47,8 @@ def _finished(
     if not isinstance(file, MarkedFile) or not (file.boxes or file.runs):
         return done
     try:
-        return tuple(_marked(item, file) if isinstance(item, Study) else item for item in done)
+        with decoding():
+            return tuple(_marked(item, file) if isinstance(item, Study) else item for item in done)
     except MedistillError as error:
         return (Reject(row=file.row, reason=str(error), path=file.name),)
 

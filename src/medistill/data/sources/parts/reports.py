@@ -9,10 +9,10 @@ from typing import Literal
 from medistill.data.report.sections import Sections, TextChoice, read_sections, training_text
 from medistill.data.rule_labels.labels import label_sections
 from medistill.data.sources.parts.cells import has_words, is_missing, joined
-from medistill.data.sources.parts.draft import walk
 from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import NO_REPORT, Study
 from medistill.errors import CallError, MedistillError
+from medistill.system.files import LEADS_OUT, read_regular, walk
 
 Join = Literal["accession", "study", "file"]
 _DEFAULT_KEYS = {"accession": "accession", "study": "study_uid", "file": "file"}
@@ -92,21 +92,25 @@ class CsvReports:
 class TextReports:
     """A text file is a report; its name without `.txt` is the key."""
 
-    def __init__(self, folder: Path, join: Join) -> None:
+    def __init__(self, folder: Path, join: Join, *, follow_links: bool = False) -> None:
         self._join: Join = join
-        self._folder = folder
+        self._folder, self._follow_links = folder, follow_links
 
     def __iter__(self) -> Iterator[Report]:
-        for row, path in enumerate(self._files(), start=1):
+        for row, (path, leads_out) in enumerate(self._files(), start=1):
             keys = keys_of(path.stem, self._join)
             try:
+                if leads_out:
+                    raise MedistillError(LEADS_OUT)
                 yield Report(row, keys, False, report_text(path))
             except MedistillError as error:
                 yield Report(row, keys, False, "", fault=str(error))
 
-    def _files(self) -> Iterator[Path]:
-        for folder, names in walk(self._folder):
-            yield from (folder / name for name in names if name.lower().endswith(".txt"))
+    def _files(self) -> Iterator[tuple[Path, bool]]:
+        """The text files, and the links that are not followed; which they are of the two."""
+        for folder, names, outside in walk(self._folder, follow_links=self._follow_links):
+            yield from ((folder / name, True) for name in outside)
+            yield from ((folder / name, False) for name in names if name.lower().endswith(".txt"))
 
 
 def keys_of(text: str, join: Join) -> tuple[str, ...]:
@@ -135,15 +139,28 @@ def winners(reports: Reports) -> dict[int, list[str]]:
     return dict(sorted(used.items()))
 
 
+LARGEST = 1_000_000
+"""Bytes of a text file that is taken for a report; the longest of the public sets has a hundredth."""
+
+
 def report_text(path: Path) -> str:
     """The words of a text file; empty where it holds none."""
     try:
-        text = path.read_text("utf-8-sig").strip()
+        text = text_of(path).strip()
     except UnicodeDecodeError:
         raise MedistillError("report is not UTF-8 text") from None
     except OSError:
         raise MedistillError("report cannot be read") from None
     return text if has_words(text) else ""
+
+
+def text_of(path: Path) -> str:
+    """What a file of UTF-8 holds, its lines ended as Python ends them; OSError and UnicodeDecodeError are the
+    caller's."""
+    data = read_regular(path, LARGEST + 1)
+    if len(data) > LARGEST:
+        raise MedistillError(f"report of more than {LARGEST:,} bytes")
+    return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def understood(study: Study, choice: TextChoice | None, rule_labels: bool) -> Study:

@@ -1,22 +1,23 @@
-"""A CSV file read row by row, and columns of it as labels, with errors a person can act on."""
+"""A CSV file read row by row, with errors a person can act on."""
 
-import csv
 import functools
 import gzip
+import io
+import itertools
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from medistill.data.sources.parts.cells import is_missing, is_sex_or_view, label_state
+from medistill.data.sources.parts.cells import is_sex_or_view
+from medistill.data.sources.parts.layout import Layout, encoding_of, layout_of
+from medistill.data.sources.parts.records import Record, records
 from medistill.errors import CallError, MedistillError
 
 _NAME = re.compile(r"[A-Za-z][\w .()/-]{0,39}|")  # data frames leave the name of the row number empty
 _VALUE = re.compile(r"\d{4}|\.(png|jpe?g|dcm|tiff?|txt)$|(\w+\W+){5}", re.IGNORECASE)
-_MOST_CLASSES = 100
 _NO_NAMES = "the first line does not look like column names"
 
 
@@ -69,14 +70,16 @@ class Table:
     def rows(self) -> Iterator[Row]:
         lines = self._lines()
         next(lines)
-        for number, cells in enumerate(lines, start=1):
-            fault = None
-            if len(cells) != len(self.header):
+        for number, (cells, fault) in enumerate(lines, start=1):
+            if fault is None and len(cells) != len(self.header):
                 fault = f"{len(cells)} cells where the header has {len(self.header)}"
             yield Row(number, dict(zip(self.header, cells, strict=False)), fault)
 
     def _header(self) -> tuple[str, ...]:
-        header = tuple(cell.strip() for cell in next(self._lines(), []))
+        first = next(self._lines(), Record([]))
+        header = tuple(cell.strip() for cell in first.cells)
+        if first.fault:
+            raise CallError(f"the header of {self.path}: {first.fault}")
         if not any(header):
             raise CallError(f"{self.path} is empty: a CSV file starts with a line of column names")
         name, count = Counter(header).most_common(1)[0]
@@ -92,88 +95,33 @@ class Table:
         values = any(is_sex_or_view(cell) for cell in header)
         return like_names and not values and any(cell.lower() in self._known for cell in header)
 
-    @property
-    def _open(self) -> Callable[..., IO[str]]:
-        return functools.partial(gzip.open, self.path, "rt") if self.path.suffix == ".gz" else self.path.open
+    @functools.cached_property
+    def _encoding(self) -> str:
+        open_file = gzip.open if self.path.suffix == ".gz" else open
+        with open_file(self.path, "rb") as file:
+            return encoding_of(file.read(2))
 
-    def _lines(self) -> Iterator[list[str]]:
-        """All lines but the blank ones."""
-        number = 0
+    @functools.cached_property
+    def _layout(self) -> Layout:
         try:
-            with self._open(encoding="utf-8-sig", newline="") as file:
-                for cells in filter(None, csv.reader(file)):
-                    yield cells
-                    number += 1
-        except UnicodeDecodeError:
+            with self._opened() as file:
+                return layout_of(file, self._known)
+        except CallError as error:
+            raise CallError(f"{self.path} cannot be read as CSV: {error}") from None
+
+    def _opened(self) -> io.TextIOWrapper:
+        open_file = gzip.open if self.path.suffix == ".gz" else open
+        return open_file(self.path, "rt", encoding=self._encoding, newline="")
+
+    def _lines(self) -> Iterator[Record]:
+        """All records, the header first."""
+        try:
+            layout = self._layout
+            with self._opened() as file:
+                yield from records(itertools.islice(file, layout.skipped, None), layout.separator)
+        except UnicodeError:
             raise MedistillError(f"{self.path} is not UTF-8: save it as CSV UTF-8") from None
-        except csv.Error as error:
-            raise MedistillError(
-                f"{self.path} cannot be read as CSV after line {number} (an open quote?): {error}"
-            ) from None
         except (EOFError, zlib.error, gzip.BadGzipFile):
             raise MedistillError(f"{self.path} is cut short or not gzip: fetch it again") from None
         except OSError as error:
             raise MedistillError(f"{self.path} cannot be read: {error.strerror}") from None
-
-
-class LabelColumns:
-    """The findings a table is labeled with, in lower case. Reads the table once, to know and check them."""
-
-    def __init__(self, table: Table, labels: tuple[str, ...], classes: tuple[str, ...]) -> None:
-        self._labels = labels
-        self._places = {column: dict[str, int]() for column in classes}  # value -> the first row that has it
-        for row in table.rows() if labels or classes else ():
-            if row.fault is None:
-                self._check(row)
-        names = [_name(column) for column in labels]
-        names += [value for column in classes for value in sorted(self._places[column])]
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise CallError(
-                f"{len(twice)} finding(s) are named twice, first by {' and '.join(self._namings(twice[0]))}: "
-                "leave one of the columns out"
-            )
-        self.findings: tuple[str, ...] = tuple(names)
-
-    def of(self, row: Row) -> dict[str, int]:
-        """Findings the row states; an empty cell states nothing."""
-        stated = {_name(column): _state(row, column) for column in self._labels}
-        labels = {finding: state for finding, state in stated.items() if state is not None}
-        for column, values in self._places.items():
-            if not is_missing(row.cells[column]):
-                labels |= {value: int(value == _name(row.cells[column])) for value in values}
-        return labels
-
-    def _namings(self, finding: str) -> list[str]:
-        """Where the finding is named; not by its name, which may be a cell of a patient's row."""
-        labels = [f"label column `{column}`" for column in self._labels if _name(column) == finding]
-        classes = [
-            f"class column `{column}`, row {rows[finding]}"
-            for column, rows in self._places.items()
-            if finding in rows
-        ]
-        return labels + classes
-
-    def _check(self, row: Row) -> None:
-        for column in self._labels:
-            _state(row, column)
-        for column, values in self._places.items():
-            if not is_missing(row.cells[column]):
-                values.setdefault(_name(row.cells[column]), row.number)
-            if len(values) > _MOST_CLASSES:
-                raise CallError(
-                    f"class column `{column}` has more than {_MOST_CLASSES} different values: not a category"
-                )
-
-
-def _name(cell: str) -> str:
-    return cell.strip().lower()
-
-
-def _state(row: Row, column: str) -> int | None:
-    try:
-        return label_state(row.cells[column])
-    except ValueError as error:
-        raise CallError(
-            f"label column `{column}`, row {row.number}: {error} (categories go to --classes)"
-        ) from None

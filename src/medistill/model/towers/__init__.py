@@ -1,0 +1,1 @@
+"""Towers: built at random, from pretrained or from saved weights, and tried."""

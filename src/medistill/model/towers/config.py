@@ -1,0 +1,86 @@
+"""Configurations of transformers, and what they may make a process do."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from transformers import MODEL_MAPPING, AutoConfig, PretrainedConfig
+
+from medistill.errors import CallError
+from medistill.model.towers.weights import Modality
+from medistill.recipe import Encoder
+
+_ALLOWED: Mapping[str, tuple[Any, ...]] = {
+    # Any other name is that of a package, or of a repository of the hub whose code would be loaded.
+    "_attn_implementation": (None, "eager", "sdpa", "flex_attention"),
+    "_experts_implementation": (None, "eager", "batched_mm", "grouped_mm"),
+    # What would fetch another model, convert these weights by other packages, or replace layers.
+    **dict.fromkeys(("use_pretrained_backbone", "use_timm_backbone"), (None, False)),
+    **dict.fromkeys(("quantization_config", "fusion_config", "transformers_weights"), (None,)),
+}
+"""Fields that make a process load something, and the values that do not."""
+_STILL = {"vit_mae": "vit"}
+"""Types that mask at random, also in eval mode, and the type that reads the same weights without masks."""
+_PARTS: Mapping[Modality, str] = {"image": "vision_config", "text": "text_config"}
+
+
+def random_config(encoder: Encoder, given: Mapping[str, Any]) -> PretrainedConfig:
+    """The configuration of a random start: the recipe's fields, and of ours those the type has."""
+    try:
+        config = AutoConfig.for_model(encoder.type)
+    except ValueError as error:
+        raise CallError(f"transformers knows no model type {encoder.type!r}") from error
+    known = set(config.to_dict())
+    unknown = sorted(set(encoder.config) - known)
+    if unknown:
+        raise CallError(f"{encoder.type} has no configuration field {', '.join(unknown)}")
+    return type(config)(**{k: v for k, v in given.items() if k in known})
+
+
+def config_from_dict(values: Mapping[str, Any]) -> PretrainedConfig:
+    """The transformers configuration `PretrainedConfig.to_dict` was called on; CallError if it loads more."""
+    rest = {k: v for k, v in values.items() if k != "model_type"}
+    config = AutoConfig.for_model(values["model_type"], **rest)
+    expect_harmless("config.json", config)
+    return config
+
+
+def tower_config(name: str, config: Any, modality: Modality) -> tuple[Any, str]:
+    """The configuration of one tower of that model, and in words what was taken of it; empty for all."""
+    expect_harmless(name, config)
+    part, taken = getattr(config, _PARTS[modality], None), ""
+    if isinstance(part, PretrainedConfig):
+        whole = "vision" if modality == "image" else "text"
+        config, taken = part, f"the {whole} part of a model of type {config.model_type}"
+    if config.model_type in _STILL:
+        still = _STILL[config.model_type]
+        taken = f"read as {still}: {config.model_type} masks images at random"
+        fields = {k: v for k, v in config.to_dict().items() if k != "model_type"}
+        config = AutoConfig.for_model(still, **fields)
+    if type(config) not in MODEL_MAPPING:
+        raise CallError(
+            f"{name} gives a {modality} tower of type {config.model_type}, which transformers does not build "
+            "by itself; name another model"
+        )
+    return config, taken
+
+
+def expect_harmless(name: str, config: PretrainedConfig) -> None:
+    """CallError if a configuration, or one inside it, makes a process load code or another model."""
+    for part in _parts(config):
+        for field, allowed in _ALLOWED.items():
+            value = getattr(part, field, None)
+            if value not in allowed:
+                known = ", ".join(str(word) for word in allowed if word) or "nothing"
+                raise CallError(
+                    f"{name} asks for {field.strip('_')} {str(value)[:60]!r}, allowed is {known}: it would "
+                    "load what is not in the folder; take the field out of config.json"
+                )
+        if part is not config and getattr(part, "auto_map", None):
+            raise CallError(f"{name} has a part with code of its own (auto_map), which is not run")
+
+
+def _parts(config: PretrainedConfig) -> Iterator[PretrainedConfig]:
+    yield config
+    for value in vars(config).values():
+        if isinstance(value, PretrainedConfig):
+            yield from _parts(value)
