@@ -227,7 +227,7 @@ def quickstart() -> Recipe:
     Memory: weights 7 MB, as much for gradients and for the teacher, 13 MB for AdamW's moments; activations
     1.3 MB a pair, 21 MB a micro-batch; keys 0.3 MB. The process takes 0.6 GB, most of it its libraries.
     """
-    towers = {"image": _small_resnet(), "text": _small_bert()}
+    towers: dict[str, Any] = {"image": _small_resnet(), "text": _small_bert()}
     return Recipe(name="quickstart", **towers, epochs=3, lr=7e-4, augment=False, live_share=0.3)
 
 

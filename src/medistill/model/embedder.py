@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medistill.errors import CallError, MedistillError
+from medistill.model.ahead import Prepare
 
 _METHODS = ("encode_images", "encode_texts")
 _UNIT = 1e-3
@@ -41,6 +42,11 @@ class UnitEmbedder:
             raise CallError(
                 f"the scale of a {type(self.model).__name__} is a {type(scale).__name__}, expected a number"
             ) from error
+
+    @property
+    def prepare(self) -> Prepare | None:
+        """What the model does to each image first and a worker may do for it; None where only it knows."""
+        return getattr(self.model, "prepare", None)
 
     @property
     def preprocessing(self) -> Mapping[str, Any] | None:

@@ -1,7 +1,7 @@
 """A model whose embeddings are kept on disk by what they are embeddings of."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from medistill.model.ahead import BATCH, decoded_ahead
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.fingerprint import embedder_name
 from medistill.system.locks import locked
 
 _KEY = 32
 """Bytes of a SHA-256."""
-_AT_ONCE = 64
 
 
 class Remembering(UnitEmbedder):
@@ -33,10 +33,12 @@ class Remembering(UnitEmbedder):
     def encode_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
         keys = [sha256(b"text\0" + text.encode()).digest() for text in texts]
 
-        def embed(places: Sequence[int]) -> np.ndarray:
-            return super(Remembering, self).encode_texts([texts[place] for place in places])
+        def embedded(places: Sequence[int]) -> Iterator[np.ndarray]:
+            for start in range(0, len(places), BATCH):
+                some = [texts[place] for place in places[start : start + BATCH]]
+                yield super(Remembering, self).encode_texts(some)
 
-        return self._store.all_of(keys, embed, None)
+        return self._store.all_of(keys, embedded, None)
 
     def encode_rows(
         self, rows: Any, chosen: Sequence[int] | np.ndarray, on_done: Callable[[int], None] | None = None
@@ -44,10 +46,11 @@ class Remembering(UnitEmbedder):
         """The embeddings of these rows' images; what is known is not even decoded."""
         keys = [sha256(b"image\0" + rows.stored(int(row))).digest() for row in chosen]
 
-        def embed(places: Sequence[int]) -> np.ndarray:
-            return self.encode_images([rows.image(int(chosen[place])) for place in places])
+        def embedded(places: Sequence[int]) -> Iterator[np.ndarray]:
+            some = [int(chosen[place]) for place in places]
+            return map(self.encode_images, decoded_ahead(rows.image, some, self.prepare))
 
-        return self._store.all_of(keys, embed, on_done)
+        return self._store.all_of(keys, embedded, on_done)
 
 
 class _Records:
@@ -64,10 +67,10 @@ class _Records:
     def all_of(
         self,
         keys: Sequence[bytes],
-        embed: Callable[[Sequence[int]], np.ndarray],
+        embedded: Callable[[Sequence[int]], Iterator[np.ndarray]],
         on_done: Callable[[int], None] | None,
     ) -> Float32[np.ndarray, "n d"]:
-        """The vector of each key; `embed` is asked for those that are not there, by their places."""
+        """The vector of each key; `embedded` gives those that are not there, by their places, in batches."""
         first: dict[bytes, int] = {}
         for place, key in enumerate(keys):
             if key not in self._places:
@@ -75,11 +78,13 @@ class _Records:
         missing = list(first.values())
         if on_done and len(missing) < len(keys):
             on_done(len(keys) - len(missing))
-        for start in range(0, len(missing), _AT_ONCE):
-            places = missing[start : start + _AT_ONCE]
-            self._append([keys[place] for place in places], embed(places))
+        done = 0
+        for vectors in embedded(missing):
+            places = missing[done : done + len(vectors)]
+            self._append([keys[place] for place in places], vectors)
+            done += len(vectors)
             if on_done:
-                on_done(len(places))
+                on_done(len(vectors))
         return self._vectors(keys)
 
     def _append(self, keys: Iterable[bytes], vectors: Float32[np.ndarray, "m d"]) -> None:
