@@ -55,7 +55,8 @@ class Index(Protocol):
     ) -> list[Hit]:
         """The k nearest studies by their best image, best first, equal ones as they were added.
 
-        Fewer where there are no more. CallError for an unknown filter value, a query of another width, k < 1.
+        Fewer where there are no more. QueryError for an unknown filter value, a query of another width,
+        k < 1.
 
         query         unit
         per_patient   of a patient the best study alone

@@ -57,7 +57,7 @@ class PostgresIndex:
             state = read_state(cursor, self._names)
             check_query(query, k, state.about.dim)
             if filters.any:
-                filters.check(self._values_in(cursor, state))
+                filters.check(self._values_in(cursor, state), state.images)
             ranked = Search(cursor, self._names, query, filters).hits(k, state.images, per_patient)
             cases = cases_at(cursor, self._names, state.about.findings, [image.place for image in ranked])
         return [Hit(case=cases[image.place], score=image.score) for image in ranked]
