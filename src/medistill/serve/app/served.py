@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import Request
 from jaxtyping import Float32, UInt8
 
-from medistill.data.image import letterbox
+from medistill.data.image import letterbox, not_an_image
 from medistill.errors import MedistillError
 from medistill.serve.app.batcher import FullError, Gate, Store
 from medistill.serve.app.door.limits import Limits
@@ -101,7 +101,7 @@ class Service:
     async def parsed(self, data: bytes) -> Parsed:
         """The image of an uploaded file, read by a process with limits; RefusedError if it cannot be read."""
         if not is_known(data):
-            raise RefusedError(415, "not a PNG, JPEG or DICOM image")
+            raise RefusedError(415, not_an_image(data))
         upload = Upload(data=data, size=self.served.lanes.size, max_pixels=self.limits.pixels)
         future = self._pool.begin(parse, upload)
         waiting = asyncio.wrap_future(future)

@@ -22,8 +22,8 @@ class Body:
     What is refused has not been held in memory: the server reads no faster than this is asked.
     """
 
-    def __init__(self, receive: Receive, limits: Limits, *, most: int) -> None:
-        self._receive, self._limits, self._most = receive, limits, most
+    def __init__(self, receive: Receive, limits: Limits, *, most: int, what: str = "body") -> None:
+        self._receive, self._limits, self._most, self._what = receive, limits, most, what
         self._end = time.monotonic() + limits.body_seconds
         self._bytes = 0
         self._wait_for_more()
@@ -44,7 +44,7 @@ class Body:
         if self._bytes >= self._wanted:
             self._wait_for_more()
         if self._bytes > self._most:
-            raise HTTPException(413, f"the body is {too_large(self._most)}")
+            raise HTTPException(413, too_large(self._what, self._most))
         self.complete = not message.get("more_body", False)
         return message
 
@@ -65,7 +65,7 @@ class Body:
                 self.complete = not message.get("more_body", False)
 
 
-def too_large(most: int) -> str:
-    """Why a body is refused."""
+def too_large(what: str, most: int) -> str:
+    """Why a body, or the file it is, is refused."""
     size = f"{most / 2**20:.0f} MiB" if most % 2**20 == 0 else f"{most:,} bytes"
-    return f"larger than {size}, the most this server takes"
+    return f"the {what} is larger than {size}, the most this server takes"

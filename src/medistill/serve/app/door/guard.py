@@ -76,7 +76,7 @@ class Guard:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, is_upload = time.perf_counter(), scope["path"] in UPLOADS
         most = self._limits.upload_bytes if is_upload else self._limits.json_bytes
-        body = Body(receive, self._limits, most=most)
+        body = Body(receive, self._limits, most=most, what="file" if is_upload else "body")
         answer = _Answer(send, scope, body)
         try:
             self._check(scope, most)
@@ -212,7 +212,7 @@ def _check_body(headers: Mapping[str, list[str]], path: str, most: int) -> None:
     if not length.isascii() or not length.isdigit():
         raise RefusedError(400, "the length stated is no number")
     if len(length) > 15 or int(length) > most:  # int() of endless digits takes quadratic time
-        raise RefusedError(413, f"the {'file' if path in UPLOADS else 'body'} is {too_large(most)}")
+        raise RefusedError(413, too_large("file" if path in UPLOADS else "body", most))
     if headers.get("content-encoding", ["identity"]) != ["identity"]:
         raise RefusedError(415, "a compressed body is not taken")
     kinds = [value.partition(";")[0].strip().lower() for value in headers.get("content-type", [])]
