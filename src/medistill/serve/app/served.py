@@ -10,7 +10,8 @@ import numpy as np
 from fastapi import Request
 from jaxtyping import Float32, UInt8
 
-from medistill.data.image import letterbox, not_an_image
+from medistill.data.dicom.file import known_kind
+from medistill.data.image import letterbox
 from medistill.errors import MedistillError
 from medistill.serve.app.batcher import FullError, Gate, Store
 from medistill.serve.app.door.limits import Limits
@@ -101,7 +102,8 @@ class Service:
     async def parsed(self, data: bytes) -> Parsed:
         """The image of an uploaded file, read by a process with limits; RefusedError if it cannot be read."""
         if not is_known(data):
-            raise RefusedError(415, not_an_image(data))
+            kind = known_kind(data)
+            raise RefusedError(415, "not a PNG, JPEG or DICOM image" + (f" but {kind}" if kind else ""))
         upload = Upload(data=data, size=self.served.lanes.size, max_pixels=self.limits.pixels)
         future = self._pool.begin(parse, upload)
         waiting = asyncio.wrap_future(future)
