@@ -102,8 +102,20 @@ def test_a_key_inside_the_corpus_is_refused(tmp_path):
 
 def test_a_short_key_is_refused(tmp_path):
     (tmp_path / "key").write_text("secret")
+    (tmp_path / "key").chmod(0o600)
     with pytest.raises(CallError, match="6 bytes; at least 16"):
         read_key(tmp_path / "key", tmp_path / "corpus")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o606, 0o620, 0o644, 0o777])
+def test_a_key_that_others_may_read_or_write_is_refused(tmp_path, mode):
+    path = tmp_path / "key"
+    key = read_key(path, tmp_path / "corpus")
+    path.chmod(mode)
+    with pytest.raises(CallError, match=rf"open to other users \(mode {mode:o}\): `chmod 600` it"):
+        read_key(path, tmp_path / "corpus")
+    path.chmod(0o400)
+    assert read_key(path, tmp_path / "corpus") == key
 
 
 @pytest.mark.parametrize("name", ["nowhere:f", "os.path:nothing", "os", ":f"])

@@ -16,7 +16,7 @@ from medistill.serve.index.filters import Filters
 from medistill.serve.index.folder import nearest
 from medistill.serve.index.folder.index import FolderIndex
 from medistill.serve.index.folder.writing import change
-from medistill.serve.index.index import index_for, open_index
+from medistill.serve.index.index import fill, index_for, open_index
 from tests.serve.index.brute import assert_equal, brute
 from tests.serve.index.conftest import DIM, Made, make_table, unit
 
@@ -228,3 +228,18 @@ def test_what_was_acknowledged_outlives_kills_at_any_time(tables, tmp_path):
         # The step after the last one that was told of may have been taken as well.
         assert len(index) in (60, 100)
         assert_whole(index, together(*tables[: 1 + (len(index) == 100)]))
+
+
+def test_a_table_of_no_images_is_a_table(tmp_path):
+    """It makes the index of its model, as any other does."""
+    make_table(tmp_path / "none.arrow", 0)
+    record = fill(
+        tmp_path / "index", tmp_path / "none.arrow", kind=None, delete=(), on_progress=lambda *_: None
+    )
+    assert (record["images"], record["added"]) == (0, 0)
+    made = make_table(tmp_path / "table.arrow")
+    record = fill(
+        tmp_path / "index", tmp_path / "table.arrow", kind=None, delete=(), on_progress=lambda *_: None
+    )
+    assert (record["images"], record["added"]) == (60, 60)
+    assert_whole(open_index(tmp_path / "index"), made)
