@@ -67,7 +67,7 @@ def uninterrupted(tiny_corpus, tmp_path_factory) -> Path:
 
 def test_a_run_folder_holds_what_the_design_says(uninterrupted):
     names = {p.name for p in uninterrupted.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "checkpoints", "model"}
+    assert names == {"config.json", "metrics.jsonl", "checksums.json", "checkpoints", "model"}
     assert medistill.load(uninterrupted).dim == 8
     lines = read_track(uninterrupted)
     assert [line["pairs"] for line in lines if "loss" in line][-1] == 3 * 40

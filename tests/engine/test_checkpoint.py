@@ -7,6 +7,7 @@ import torch
 
 from medistill.engine.checkpoint import NAME, load_checkpoint, save_checkpoint
 from medistill.errors import MedistillError
+from medistill.system.checksums import SUMS
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
@@ -33,7 +34,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert load_checkpoint(tmp_path) == {"step": 1}
-    assert [p.name for p in tmp_path.iterdir()] == [NAME]
+    assert {p.name for p in tmp_path.iterdir()} == {NAME, SUMS}
 
 
 class Payload:

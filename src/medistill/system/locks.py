@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medistill.errors import CallError
@@ -27,6 +27,20 @@ def locked(path: Path, busy: str | None = None) -> Generator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def writing(folder: Path) -> Generator[None]:
+    """Hold a folder, made if it is not there, while files are written into it; CallError if another does."""
+    there = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder, being_written(folder)):
+            yield
+    finally:
+        if not there:
+            with suppress(OSError):
+                folder.rmdir()  # only if nothing came of it
 
 
 def being_written(out: Path) -> str:

@@ -20,7 +20,7 @@ from medistill.model.fingerprint import model_hash
 from medistill.model.remembering import Remembering
 from medistill.serve.index.about import About, Origin
 from medistill.serve.index.table import CASE_COLUMNS, case_fields, open_table, table_schema
-from medistill.system.atomic import atomic_file
+from medistill.system.checksums import checked_file, sums_alone
 from medistill.system.locks import being_written, locked
 from medistill.system.private import private_files
 from medistill.system.progress import Progress, counted
@@ -97,7 +97,7 @@ def _write(
 ) -> None:
     schema, total = table_schema(about), corpus.table.num_rows
     tell = counted(on_progress, "embedding", total)
-    with atomic_file(out) as file, pa.ipc.new_file(file, schema) as writer:
+    with checked_file(out, sums_alone(out)) as file, pa.ipc.new_file(file, schema) as writer:
         for batch in _batches(schema, about, embedder, corpus):
             writer.write_batch(batch)
             tell(batch.num_rows)
