@@ -96,6 +96,21 @@ def test_a_record_cut_short_by_a_kill_is_embedded_again(tmp_path, rows, cut):
     np.testing.assert_array_equal(embed_images(Remembering(Counting(), tmp_path), rows, range(100)), expected)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_record_with_a_flipped_bit_is_embedded_again(tmp_path, rows, seed):
+    expected = embed_images(Remembering(Counting(), tmp_path), rows, range(100))
+    (path,) = tmp_path.iterdir()
+    content, places = bytearray(path.read_bytes()), np.random.default_rng(seed).integers(0, 99 * 60 * 8, 5)
+    for place in places:
+        content[place // 8] ^= 1 << place % 8
+    path.write_bytes(content)
+    again = Remembering(Counting(), tmp_path)
+    np.testing.assert_array_equal(embed_images(again, rows, range(100)), expected)
+    assert again.model.asked == len({place // 480 for place in places})
+    third = Remembering(Counting(), tmp_path)
+    np.testing.assert_array_equal(embed_images(third, rows, range(100)), expected)
+
+
 def test_two_runs_at_once_both_write(tmp_path, rows):
     one, two = Remembering(Counting(), tmp_path), Remembering(Counting(), tmp_path)
     embed_images(one, rows, range(60))

@@ -29,6 +29,13 @@ def locked(path: Path, busy: str | None = None) -> Generator[None]:
         os.close(handle)
 
 
+def own_folder(folder: Path) -> None:
+    """Make the hidden folder in which a stopped run goes on; CallError for a link in its place."""
+    if folder.is_symlink():
+        raise CallError(f"{folder.name} is a link, where a stopped run would go on in a folder: remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def writing(folder: Path) -> Generator[None]:
     """Hold a folder, made if it is not there, while files are written into it; CallError if another does."""

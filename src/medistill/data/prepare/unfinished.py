@@ -17,7 +17,7 @@ from medistill.data.prepare.rejects import Line
 from medistill.errors import CallError
 from medistill.system.checksums import SUMS, write_sums
 from medistill.system.journal import Journal, append_durably
-from medistill.system.locks import being_written, locked
+from medistill.system.locks import being_written, locked, own_folder
 from medistill.system.pieces import part_of
 
 _JOURNAL = "journal.jsonl"
@@ -114,7 +114,7 @@ def unfinished(out: Path, schema: pa.Schema, start: Mapping[str, Any]) -> Genera
     """
     folder = out.parent / f".{out.name}.partial"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        own_folder(folder)
     except OSError as error:
         raise CallError(f"cannot make the folder {out}: {error.strerror}") from error
     with locked(folder, being_written(out)):
