@@ -76,8 +76,9 @@ def test_phantoms_are_always_shown(evaluation, tmp_path):
 
 def test_no_other_file_holds_a_report(evaluation, tmp_path):
     write_evaluation(evaluation, tmp_path, with_cases=True, history=HISTORY)
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", "evaluation.json", "page.html"}
-    for name in ("metrics.json", "evaluation.json"):
+    others = {"metrics.json", "evaluation.json", "checksums.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "page.html"}
+    for name in others:
         assert "Secret" not in (tmp_path / name).read_text()
 
 

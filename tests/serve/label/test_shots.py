@@ -99,6 +99,7 @@ def test_a_saved_classifier_labels_to_the_same_bytes(german, tmp_path):
     label(german.run, tmp_path / "b.csv", Wanted(classifier=tmp_path / "kept"), images=german.films)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert {path.name for path in (tmp_path / "kept").iterdir()} == {
+        "checksums.json",
         "classifier.safetensors",
         "classifier.json",
     }

@@ -20,6 +20,7 @@ from medistill.data.sources import Reading, Source
 from medistill.data.sources.parts.draft import Draft, ScannedSource
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError
+from medistill.system.checksums import read_checked
 from medistill.system.isolated import IsolatedPool, cores
 from medistill.system.progress import Progress
 
@@ -195,7 +196,7 @@ class _Stage:
 def _card_of(out: Path, made_with: Mapping[str, Any], source: str) -> dict[str, Any] | None:
     """The card of the corpus in `out` if it was made of such a source with these options."""
     try:
-        card: Any = json.loads((out / CARD).read_text("utf-8"))
+        card: Any = json.loads(read_checked(out / CARD))
         same = card["source"] == source and card["made_with"] == json.loads(json.dumps(made_with))
         return card if same and card["units"] else None
     except (OSError, ValueError, KeyError, TypeError):  # no card of this version: what is there stays
