@@ -111,12 +111,29 @@ def counted_kinds(kinds: Mapping[str, int]) -> str:
 def near_misses(one: Iterable[str], other: Iterable[str]) -> dict[str, str]:
     """Of ids that have no equal on the other side, those with one canonical match, unique on both sides."""
     left, right = set(one), set(other)
+    if left <= right:
+        return {}
     groups = _grouped(left), _grouped(right)
     return {
         names[0]: groups[1][form][0]
         for form, names in groups[0].items()
         if len(names) == len(groups[1].get(form, ())) == 1 and names[0] not in right
     }
+
+
+def would_match(one: Iterable[str], other: Iterable[str]) -> str:
+    """How many of the ids without an equal would have one if spellings did not count; empty if none would."""
+    left, right = set(one), set(other)
+    near = near_misses(left, right)
+    if not near:
+        return ""
+    return f"; {len(near):,} of {len(left - right):,} such would match if {kinds_of(near)} were ignored"
+
+
+def kinds_of(pairs: Mapping[str, str]) -> str:
+    """`case and decimals` of what these spellings differ in."""
+    kinds = sorted({kind for pair in pairs.items() for kind in differences(*pair)})
+    return " and ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
 
 
 def _detail(spelling: str) -> tuple[bool, bool]:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from medistill.data.dicom.header import DicomHeader
-from medistill.data.ids import by_group, differences, near_misses
+from medistill.data.ids import by_group, kinds_of, near_misses
 from medistill.data.sources.parts.dicom_tree import DicomFile
 from medistill.data.sources.parts.reports import Join, keys_of
 
@@ -103,13 +103,8 @@ def _alone(left: set[int], by_key: Mapping[str, list[DicomFile]], near: Mapping[
     would = left & {file.row for other in near.values() for file in by_key[other]}
     if not would:
         return ALONE
-    kinds = sorted({kind for key, other in near.items() for kind in differences(key, other)})
     counted = f"{len(would):,} of {len(left):,} such images would match"
-    return f"{ALONE}; {counted} if {_listed(kinds)} were ignored (--loose-ids)"
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f"{ALONE}; {counted} if {kinds_of(near)} were ignored (--loose-ids)"
 
 
 def _keys(file: DicomFile, join: Join) -> set[str]:
