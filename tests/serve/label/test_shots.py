@@ -243,7 +243,7 @@ def test_a_model_folder_may_be_moved(german, tmp_path):
     ("name", "reason"),
     [
         ("https://example.org/a.png", r"named by a URL \(https\)"),
-        ("C:\\a.png", "path of Windows with a drive"),
+        ("C:\\a.png", "named by a path of Windows"),
     ],
 )
 def test_an_image_of_the_table_that_is_no_path_here_is_called_what_it_is(german, tmp_path, name, reason):

@@ -101,7 +101,7 @@ def _macro(
         present, own = labels[cases, f] == 1, weights[cases]
         areas = np.stack([auroc(scores, present, own) for scores in ranking.scores[f]])
         by_finding.append(over_draws(areas, seed=seed))
-        sides.append(patients_by_side([patient_ids[case] for case in cases], present))
+        sides.append(patients_by_side([patient_ids[int(case)] for case in cases], present))
     area = mean_defined(np.stack(by_finding))
     entry = figure(area, patients, interval=log_odds, sides=best_side(sides), n_findings=len(findings))
     entry.update(ranking.counts)
