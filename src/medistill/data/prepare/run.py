@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medistill.data.corpus import CARD
-from medistill.data.ids import KnownIds
+from medistill.data.ids import KnownIds, counted_kinds
 from medistill.data.prepare.deidentify import Deidentifier
 from medistill.data.prepare.file_by_file import Items, read_isolated
 from medistill.data.prepare.on_ray import read_on_ray, require_ray
@@ -84,13 +84,16 @@ def prepare(
         on_progress=stage,
     )
     change = functools.partial(deidentify, val=val, test=test) if deidentify else None
-    read = functools.partial(results, engine=engine, workers=workers, change=change)
+    known = KnownIds()
+    read = functools.partial(results, engine=engine, workers=workers, change=change, known=known)
     try:
         card = write(functools.partial(read, reading))
     except OtherUnitsError:
         log.info("the source has changed since the run that was stopped: beginning again")
         card = write(functools.partial(read, _opened(source, limit, scanners, on_progress)))
     stage.end()
+    if known.unified:
+        log.info("%s other spellings of patient ids: %s", f"{known.unified:,}", counted_kinds(known.kinds))
     return card
 
 
@@ -106,12 +109,14 @@ def results(
     engine: Engine = "local",
     workers: int = 0,
     change: Callable[[Study], Study] | None = None,
+    known: KnownIds | None = None,
 ) -> Iterator[tuple[Place, Items]]:
     """What comes of each unit behind a place, with the place behind it; `change` is applied to its studies.
 
+    known   takes the ids of their patients, of whom `change` is given the first spelling
     OtherUnitsError if the source does not come by the place.
     """
-    place, known = BEGINNING, KnownIds()
+    place, known = BEGINNING, known or KnownIds()
     units = _noted(reading.units, known) if change else iter(reading.units)
     for unit in itertools.islice(units, after.units):
         place = place.after(unit, 0)
