@@ -9,6 +9,7 @@ from jinja2 import UndefinedError
 import medistill
 from medistill.html.chart import range_plot, round_marks
 from medistill.html.templates import _templates_of
+from medistill.html.words import figure, in_words
 from tests.hostile import EVIL, Marked
 
 
@@ -55,3 +56,16 @@ def test_no_template_turns_the_escaping_off():
     assert len(templates) > 10
     for template in templates:
         assert not re.findall(r"\|\s*safe|autoescape", template.read_text()), template.name
+
+
+def test_a_figure_without_an_interval_says_why():
+    entry = {
+        "value": 1.0,
+        "low": None,
+        "high": None,
+        "reason": "too few patients",
+        "n_images": 4,
+        "n_patients": 4,
+    }
+    assert figure(entry) == "1.000 [too few patients]  n = 4 images, 4 patients"
+    assert in_words(entry) == ("1.000", "too few patients")

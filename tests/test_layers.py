@@ -23,7 +23,7 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
         "__main__",
     ),
     "medistill.data": (
-        "ids plain study",
+        "columns ids plain study",
         "split",
         "report",
         "dicom phantom rule_labels studies",

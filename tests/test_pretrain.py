@@ -67,7 +67,7 @@ def uninterrupted(tiny_corpus, tmp_path_factory) -> Path:
 
 def test_a_run_folder_holds_what_the_design_says(uninterrupted):
     names = {p.name for p in uninterrupted.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "checkpoints", "model"}
+    assert names == {"config.json", "metrics.jsonl", "checksums.json", "checkpoints", "model"}
     assert medistill.load(uninterrupted).dim == 8
     lines = read_track(uninterrupted)
     assert [line["pairs"] for line in lines if "loss" in line][-1] == 3 * 40
@@ -168,6 +168,23 @@ def test_a_run_of_another_corpus_is_refused(uninterrupted, tmp_path):
     write_noise_corpus(other, seed=5)
     with pytest.raises(CallError, match="another corpus"):
         pretrain(hard_recipe(), other, uninterrupted, watch=silent)
+
+
+@pytest.mark.parametrize("windows", [2, 6])
+def test_a_damaged_checkpoint_costs_a_window(uninterrupted, tiny_corpus, tmp_path, caplog, windows):
+    run = tmp_path / "run"
+    with pytest.raises(BrokenOff):
+        pretrain(hard_recipe(), tiny_corpus, run, watch=break_off_after(windows))
+    last = run / "checkpoints" / "last.pt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 3] ^= 1
+    last.write_bytes(content)
+    pretrain(hard_recipe(), tiny_corpus, run, watch=silent)
+    assert "checkpoints/last.pt is damaged: going on from the one before it" in caplog.messages
+    assert_same_weights(uninterrupted, run)
+    assert [line["pairs"] for line in read_track(run)] == [
+        line["pairs"] for line in read_track(uninterrupted)
+    ]
 
 
 def test_a_run_without_a_checkpoint_takes_the_corrected_recipe(tiny_corpus, tmp_path):
@@ -282,7 +299,7 @@ def wait_for_writing(checkpoints: Path) -> bool:
     """Until a checkpoint is half written; False if none is met within a second."""
     end = time.monotonic() + 1
     while time.monotonic() < end:
-        if any(path.name != "last.pt" for path in checkpoints.glob("*")):
+        if any(checkpoints.glob(".last.pt.*")):
             return True
     return False
 

@@ -30,7 +30,7 @@ from medistill.model.start import start_model
 from medistill.model.tokenizer import pad_id, tokenize
 from medistill.objective import info_nce
 from medistill.recipe import Recipe, differing_fields, read_config, to_config
-from medistill.system.atomic import write_atomically
+from medistill.system.checksums import verify, write_checked
 from medistill.system.locks import being_trained, locked
 from medistill.system.private import private_files
 
@@ -56,7 +56,7 @@ def _train(
     """A function of its own, so that the trainer is gone before the process group is."""
     trainer = make_trainer(recipe, rows, validation, run, fabric=fabric, corpus_hash=corpus_hash)
     if fabric.is_global_zero:
-        write_atomically(run / "config.json", json.dumps(to_config(recipe), indent=1) + "\n")
+        write_checked(run / "config.json", json.dumps(to_config(recipe), indent=1) + "\n")
     trainer.fit(watch)
 
 
@@ -166,6 +166,7 @@ def check_run(recipe: Recipe, run: Path) -> None:
     if path.is_file():
         if load_checkpoint(run / "checkpoints") is None:
             return
+        verify(path)
         differing = differing_fields(read_config(path), recipe)
         if differing:
             raise CallError(

@@ -51,3 +51,12 @@ def test_common_names_of_splits_are_understood(given, name):
 def test_impossible_fractions_are_refused(val, test):
     with pytest.raises(CallError, match="fractions"):
         check_fractions(val, test)
+
+
+def test_all_spellings_of_a_patient_are_on_one_side_of_the_validation():
+    spelled = [str(number) for number in range(1, 400)] + [f"{number}.0" for number in range(1, 400)]
+    chosen = validation_patients(spelled)
+    assert chosen == {
+        name for number in range(1, 400) for name in (str(number), f"{number}.0") if str(number) in chosen
+    }
+    assert chosen & set(spelled[:399]) == validation_patients(spelled[:399])  # nobody else has moved

@@ -8,7 +8,7 @@ from PIL import Image
 import medistill
 from medistill.errors import CallError
 from medistill.model.saved import save_model
-from tests.conftest import tiny_model, tiny_recipe, tiny_texts, tiny_window
+from tests.conftest import forget_checksums, tiny_model, tiny_recipe, tiny_texts, tiny_window
 
 
 def pictures(count: int = 5) -> list[np.ndarray]:
@@ -61,6 +61,7 @@ def test_a_saved_model_keeps_the_bias_of_sigmoid_logits(tmp_path):
 def test_a_saved_model_is_safetensors_and_json_alone(tmp_path):
     save_model(tiny_model(), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checksums.json",
         "config.json",
         "model.safetensors",
         "tokenizer.json",
@@ -71,6 +72,7 @@ def test_a_model_of_another_format_is_refused(tmp_path):
     save_model(tiny_model(), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "format": 99}))
+    forget_checksums(tmp_path)
     with pytest.raises(CallError, match="format 99"):
         medistill.load(tmp_path)
 

@@ -85,15 +85,30 @@ def test_other_preprocessing_is_another_model(tmp_path, rows):
     assert model.asked == 40
 
 
-@pytest.mark.parametrize("cut", [1, 20, 33, 51, 53])
+@pytest.mark.parametrize("cut", [1, 20, 33, 59, 61])
 def test_a_record_cut_short_by_a_kill_is_embedded_again(tmp_path, rows, cut):
     expected = embed_images(Remembering(Counting(), tmp_path), rows, range(100))
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-cut])
     again = Remembering(Counting(), tmp_path)
     np.testing.assert_array_equal(embed_images(again, rows, range(120))[:100], expected)
-    assert again.model.asked == 20 + -(-cut // 52)
+    assert again.model.asked == 20 + -(-cut // 60)
     np.testing.assert_array_equal(embed_images(Remembering(Counting(), tmp_path), rows, range(100)), expected)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_record_with_a_flipped_bit_is_embedded_again(tmp_path, rows, seed):
+    expected = embed_images(Remembering(Counting(), tmp_path), rows, range(100))
+    (path,) = tmp_path.iterdir()
+    content, places = bytearray(path.read_bytes()), np.random.default_rng(seed).integers(0, 99 * 60 * 8, 5)
+    for place in places:
+        content[place // 8] ^= 1 << place % 8
+    path.write_bytes(content)
+    again = Remembering(Counting(), tmp_path)
+    np.testing.assert_array_equal(embed_images(again, rows, range(100)), expected)
+    assert again.model.asked == len({place // 480 for place in places})
+    third = Remembering(Counting(), tmp_path)
+    np.testing.assert_array_equal(embed_images(third, rows, range(100)), expected)
 
 
 def test_two_runs_at_once_both_write(tmp_path, rows):

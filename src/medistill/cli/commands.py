@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 from medistill import __version__
 from medistill.errors import CallError, MedistillError
+from medistill.system.stop import TerminatedError, die_of_termination, terminable
 
 
 class Command(NamedTuple):
@@ -21,12 +22,21 @@ class Command(NamedTuple):
     """What its first word selects, a source or a recipe, whose options are flags too."""
     rest: str = ""
     """How the call goes on after that word."""
+    again: str = "the same command begins anew"
+    """What comes of it when it was stopped and is called again."""
 
 
+_GOES_ON = "the same command goes on where it was"
 COMMANDS: Mapping[str, Command] = {
-    "quickstart": Command("quickstart", "draw phantoms, pretrain, evaluate: a page in two minutes"),
+    "quickstart": Command(
+        "quickstart", "draw phantoms, pretrain, evaluate: a page in two minutes", again=_GOES_ON
+    ),
     "prepare": Command(
-        "prepare", "turn source files into a corpus: SOURCE PATH --out CORPUS", "source", " PATH --out CORPUS"
+        "prepare",
+        "turn source files into a corpus: SOURCE PATH --out CORPUS",
+        "source",
+        " PATH --out CORPUS",
+        _GOES_ON,
     ),
     "check": Command("check", "leaks between splits, broken images and texts: CORPUS"),
     "plan": Command(
@@ -36,18 +46,31 @@ COMMANDS: Mapping[str, Command] = {
         " --memory 11GB",
     ),
     "train": Command(
-        "train", "pretrain on a corpus: RECIPE --data CORPUS --out RUN", "recipe", " --data CORPUS --out RUN"
+        "train",
+        "pretrain on a corpus: RECIPE --data CORPUS --out RUN",
+        "recipe",
+        " --data CORPUS --out RUN",
+        _GOES_ON,
     ),
     "compare": Command(
         "compare",
         "objectives against each other: RECIPE --data CORPUS --objectives A B",
         "recipe",
         " --data CORPUS --objectives NAME NAME ... --out DIR",
+        _GOES_ON,
     ),
     "evaluate": Command("evaluate", "figures with intervals and a page: MODEL --data CORPUS --out DIR"),
-    "label": Command("label", "findings for new images: MODEL --images DIR --findings A B --out labels.csv"),
-    "embed": Command("search", "a corpus as a table of vectors: MODEL --data CORPUS --out TABLE"),
-    "index": Command("search", "an index to search from such a table: TABLE --out INDEX"),
+    "label": Command(
+        "label", "findings for new images: MODEL --images DIR --findings A B --out labels.csv", again=_GOES_ON
+    ),
+    "embed": Command(
+        "search", "a corpus as a table of vectors: MODEL --data CORPUS --out TABLE", again=_GOES_ON
+    ),
+    "index": Command(
+        "search",
+        "an index to search from such a table: TABLE --out INDEX",
+        again="the index is whole, and the same command goes on",
+    ),
     "search": Command("search", 'the nearest past studies: INDEX --text "..." | --image FILE'),
     "serve": Command("serve", "a page to search and ask on; phantoms without MODEL: [MODEL] --index INDEX"),
     "export": Command("export", "the model for other tools: MODEL --to onnx|hub|open_clip --out DIR"),
@@ -60,8 +83,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("medistill").setLevel(logging.INFO)
+    again = COMMANDS[arguments[0]].again if arguments and arguments[0] in COMMANDS else "nothing was done"
     try:
-        _run(arguments)
+        with terminable():
+            _run(arguments)
     except MedistillError as error:
         _complain(str(error))
         sys.exit(error.status)
@@ -75,8 +100,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"torchvision is of another build than torch ({error}): install one that fits, or remove it"
         )
         sys.exit(1)
+    except TerminatedError:
+        _complain(f"stopped by SIGTERM: {again}")
+        die_of_termination()
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _complain(f"interrupted: {again}")
         sys.exit(1)
 
 

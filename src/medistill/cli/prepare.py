@@ -77,6 +77,7 @@ def report_card(card: Mapping[str, Any], out: Path, as_json: bool) -> None:
     for name, counts in card["splits"].items():
         listed = ", ".join(f"{count:,} {what}" for what, count in counts.items() if isinstance(count, int))
         say(f"{name:<6} {listed}")
+    _say_unified(card.get("patient_ids"))
     for kind, what in (("rejected", "set aside"), ("skipped", "skipped by rule")):
         entry = card.get(kind)
         if entry and entry["count"]:
@@ -84,3 +85,14 @@ def report_card(card: Mapping[str, Any], out: Path, as_json: bool) -> None:
             for reason, count in entry["reasons"].items():
                 say(f"  {count:>6,}  {reason}")
     say(f"corpus: {out}")
+
+
+def _say_unified(unified: Mapping[str, Any] | None) -> None:
+    """Which spellings of patient ids were taken as one."""
+    from medistill.data.ids import counted_kinds
+
+    if unified:
+        kinds = counted_kinds(unified["by"])
+        say(f"{unified['unified']:,} other spellings of patient ids ({kinds}), split as the ids they are")
+        if torn := unified.get("in_two_splits"):
+            say(f"  {torn:,} of them in two splits by the source's own `split`: `medistill check` names them")

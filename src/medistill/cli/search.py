@@ -139,7 +139,7 @@ _GAP, _LEAST = 2, 20
 def print_hits(hits: Sequence[Hit]) -> None:
     """A row a study on standard output; reports are cut to a line."""
     if not hits:
-        say("no study passes the filters")
+        say("no study was found: none passes the filters, or the index is empty")
         return
     console = Console(highlight=False)
     rows = [_cells(hit) for hit in hits]

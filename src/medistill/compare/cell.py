@@ -1,5 +1,6 @@
 """One cell of the comparison: a training run, its figures, its folder."""
 
+import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medistill.recipe import Recipe, to_config
-from medistill.system.atomic import write_atomically
+from medistill.system.checksums import read_checked, write_checked
 from medistill.system.json_files import read_json
 
 CONFIG, RUN, RESULT = "config.json", "run", "result.json"
@@ -51,7 +52,7 @@ def prepare_folder(cell: Cell, out: Path) -> Path:
     if not (folder / RUN / CONFIG).is_file():  # a kill as early as that leaves nothing to go on from
         shutil.rmtree(folder / RUN, ignore_errors=True)
     (folder / RESULT).unlink(missing_ok=True)
-    write_atomically(folder / CONFIG, json.dumps(to_config(cell.recipe), indent=1) + "\n")
+    write_checked(folder / CONFIG, json.dumps(to_config(cell.recipe), indent=1) + "\n")
     return folder
 
 
@@ -68,7 +69,7 @@ def write_result(folder: Path, result: Result) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Whole or not at all; a number that is none is an error, never written."""
-    write_atomically(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    write_checked(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def failure(reason: str, *, retry: bool) -> Result:
@@ -78,7 +79,7 @@ def failure(reason: str, *, retry: bool) -> Result:
 
 def read_spread(cell: Cell, out: Path) -> dict[str, Float[np.ndarray, " r"]]:
     """The resampled values of each figure, by task/metric."""
-    with np.load(cell.folder(out) / SPREAD, allow_pickle=False) as file:
+    with np.load(io.BytesIO(read_checked(cell.folder(out) / SPREAD)), allow_pickle=False) as file:
         return {name: file[name].astype(np.float64) for name in file.files}
 
 

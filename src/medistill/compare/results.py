@@ -67,7 +67,7 @@ def estimate(name: str, seeds: Seeds) -> Estimate:
     values = seeds.values(name)
     if values is None:
         return _undefined(name, seeds)
-    return _estimate(values, t_interval(values), seeds.spread(name)) | _counted(name, seeds)
+    return _estimate(values, t_interval(values), _spread(name, seeds)) | _counted(name, seeds)
 
 
 def difference(name: str, seeds: Seeds, baseline: Seeds) -> Estimate:
@@ -76,8 +76,14 @@ def difference(name: str, seeds: Seeds, baseline: Seeds) -> Estimate:
     if values is None or others is None:
         return _undefined(name, seeds)
     paired = [value - other for value, other in zip(values, others, strict=True)]
-    spread = seeds.spread(name) - baseline.spread(name)
+    spread = _spread(name, seeds) - _spread(name, baseline)
     return _estimate(paired, t_interval(paired), spread) | _counted(name, seeds)
+
+
+def _spread(name: str, seeds: Seeds) -> Float[np.ndarray, "s r"]:
+    """Its resampled values; NaN where it has too few patients for an interval over them."""
+    known = all(entries[name]["low"] is not None for entries in seeds.entries if name in entries)
+    return seeds.spread(name) * (1.0 if known else np.nan)
 
 
 def _estimate(

@@ -26,6 +26,7 @@ from medistill.model.saved import load
 from medistill.pretrain import pretrain
 from medistill.recipe import read_config
 from medistill.system.atomic import write_atomically
+from medistill.system.checksums import verify, write_checked
 from medistill.system.json_files import read_json
 from medistill.system.locks import locked
 from medistill.system.memory import peak_bytes
@@ -54,6 +55,7 @@ def run_cell(folder: Path, data: Path, *, final: bool) -> None:
     """
     meter = Meter(folder / SPENT)
     try:
+        verify(folder / CONFIG)
         pretrain(read_config(folder / CONFIG), data, folder / RUN, watch=meter)
         meter.save()
         result = {"failed": None, "retry": False, **trained(folder / RUN), **meter.spent()}
@@ -102,7 +104,7 @@ def write_spread(path: Path, spread: Mapping[str, Float[np.ndarray, " r"]]) -> N
     file = io.BytesIO()
     arrays: dict[str, Any] = {name: values.astype(np.float32) for name, values in spread.items()}
     np.savez_compressed(file, **arrays)
-    write_atomically(path, file.getvalue())
+    write_checked(path, file.getvalue())
 
 
 def _one_line(text: str) -> str:

@@ -12,12 +12,15 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float32, UInt8
 
+from medistill.data.columns import column_faults, struct_columns
 from medistill.data.image import decode_stored
 from medistill.data.split import validation_patients
 from medistill.data.study import NO_REPORT
 from medistill.errors import CallError, MedistillError
+from medistill.system.checksums import ChecksumError, pieces, say_without
 from medistill.system.isolated import decoding
 from medistill.system.json_files import read_json
+from medistill.system.pieces import Pieces
 
 FORMAT = 1
 """Version of the layout; a corpus of another version is refused."""
@@ -25,7 +28,6 @@ CARD = "card.json"
 TABLE = "data-00000-of-00001.arrow"
 """The one Arrow file, named as `datasets.load_from_disk` expects it."""
 _PARTS = {"findings": list, "splits": dict, "sha256": str, "images": int}  # of the card, used by the reader
-_COLUMNS = ("study_id", "patient_id", "split", "image", "view", "text", "labels", "mask")
 
 
 class Rows:
@@ -50,8 +52,10 @@ class Rows:
 
     def image(self, i: int) -> UInt8[np.ndarray, "h w"]:
         """8-bit grey; MedistillError names the row of an image that cannot be read."""
+        file = self.stored(i)  # a damaged one says so itself
         try:
-            return self.decoded(i)
+            with decoding():
+                return decode_stored(file)
         except MedistillError as error:
             raise MedistillError(
                 f"the image in row {self.indices[i]} of the corpus cannot be used: {error}; "
@@ -140,24 +144,39 @@ class Corpus:
     @cached_property
     def table(self) -> pa.Table:
         """The whole corpus, memory-mapped: opening it reads almost nothing."""
+        known = self.sums
         try:
-            return pa.ipc.open_stream(pa.memory_map(str(self.path / TABLE))).read_all()
+            table = pa.ipc.open_stream(pa.memory_map(str(self.path / TABLE))).read_all()
+            if known is None:
+                table.validate(full=True)  # a wrong offset would end the process by a signal
         except (pa.ArrowException, OSError):
             raise _damaged(self.path, f"{TABLE} cannot be read: cut short, or not Arrow") from None
+        return table
 
     @cached_property
     def labels(self) -> Float32[np.ndarray, "n f"]:
         labels = np.full((self.table.num_rows, len(self.findings)), np.nan, np.float32)
-        structs = pa.chunked_array(
-            self.table["labels"].chunks, self.table.schema.field("labels").type
-        ).combine_chunks()
-        for number in range(len(self.findings)):
-            labels[:, number] = structs.field(number).cast(pa.float32()).to_numpy(zero_copy_only=False)
+        for number, column in enumerate(struct_columns(self.table["labels"])):
+            labels[:, number] = column.cast(pa.float32()).to_numpy(zero_copy_only=False)
         return labels
 
     def cell(self, name: str, row: int) -> Any:
-        """One value."""
-        return self._columns[name][row].as_py()
+        """One value; an image is compared with its checksum."""
+        value = self._columns[name][row].as_py()
+        if name == "image" and self.sums and value is not None and not self.sums.fits(row, value):
+            raise _damaged(self.path, f"the image in row {row} does not fit its checksum")
+        return value
+
+    @cached_property
+    def sums(self) -> Pieces | None:
+        """Checksums of the table, all but the images compared, so that no row is read that is not as written.
+
+        None for a corpus of an earlier version.
+        """
+        try:
+            return pieces(self.path / TABLE)
+        except ChecksumError as error:
+            raise _damaged(self.path, error.reason) from None
 
     @cached_property
     def _columns(self) -> dict[str, pa.ChunkedArray]:
@@ -184,6 +203,8 @@ def open_corpus(path: Path | str) -> Corpus:
     _check_card(folder, card)
     corpus = Corpus(folder, card)
     _check_table(corpus)
+    if corpus.sums is None:
+        say_without(folder)
     return corpus
 
 
@@ -233,14 +254,10 @@ def _check_table(corpus: Corpus) -> None:
     if not (corpus.path / TABLE).is_file():
         raise CallError(f"the corpus {corpus.path} is incomplete: {TABLE} is missing; prepare it again")
     table, images = corpus.table, corpus.card["images"]
-    missing = [name for name in _COLUMNS if name not in table.column_names]
-    if missing:
-        raise _damaged(corpus.path, f"{TABLE} lacks the column `{missing[0]}`")
     if table.num_rows != images:
         raise _damaged(corpus.path, f"{TABLE} has {table.num_rows:,} rows, {CARD} says {images:,}")
-    labels = table.schema.field("labels").type
-    if not pa.types.is_struct(labels) or [field.name for field in labels] != list(corpus.findings):
-        raise _damaged(corpus.path, f"{TABLE} and {CARD} name different findings")
+    for fault in column_faults(table, corpus.findings, corpus.splits):
+        raise _damaged(corpus.path, f"{TABLE} {fault}")
 
 
 def _damaged(folder: Path, why: str) -> CallError:

@@ -3,14 +3,14 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 _QUOTES = "\"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u2032\u2033\u00ab\u00bb"
 _UNSEEN = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad\0"))
 _DECIMALS = re.compile(r"(\d+)[.,](?:0{0,2}|0{4,})")  # 1.000 may be a thousand
 _EXPONENT = re.compile(r"(\d)[.,](\d+)E\+?(\d+)", re.IGNORECASE)
-_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
+_ZEROS = re.compile(r"(^|[^\w.]|_|(?<!\d)\.)([^\W\d_]*)0+(?=\d)")  # not within a01f, which may be a digest
 _SEPARATORS = re.compile(r"(?:[^\w.]|_|(?<!\d)\.|\.(?!\d))+")  # a point between digits is part of a UID
 _LEAST = 6
 """Characters of an id from which on 123-45-67 and 1234567 are one: shorter ones are alike by chance."""
@@ -50,13 +50,14 @@ def differences(one: str, other: str) -> tuple[str, ...]:
 class KnownIds:
     """Ids met so far, each with the spelling by which the first of its group came.
 
-    One that names no issuer, or has no separators, goes with the first that has the rest in common.
+    One that names no issuer, or has no separators, goes with the one that has the rest in common, if only one
+    has: of two it could be either.
     """
 
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
         self._by_body: dict[str, dict[str, str]] = {}  # body -> issuer -> first spelling
-        self._by_joined: dict[str, str] = {}
+        self._by_joined: dict[str, set[str]] = {}
         self.kinds: Counter[str] = Counter()
         """The kinds of difference met, each as often as a spelling had it."""
         self.unified = 0
@@ -82,15 +83,24 @@ class KnownIds:
         first = spelling if first is None else first
         self._by_body.setdefault(form.body, {}).setdefault(form.issuer, first)
         if form.joined:
-            self._by_joined.setdefault(form.joined, first)
+            self._by_joined.setdefault(form.joined, set()).add(first)
         return first
 
     def _alike(self, form: Form) -> str | None:
         issuers = self._by_body.get(form.body) or self._by_body.get(form.joined)
         if issuers is None:
-            return None if form.joined else self._by_joined.get(form.body)
-        same = issuers.get(form.issuer) or issuers.get("")
-        return same if same is not None or form.issuer else next(iter(issuers.values()))
+            return _only(() if form.joined else self._by_joined.get(form.body, ()))
+        if form.issuer in issuers:
+            return issuers[form.issuer]
+        return _only(issuers.values()) if "" in (form.issuer, *issuers) else None
+
+
+def by_group(spellings: Iterable[str]) -> KnownIds:
+    """All of them met; those that leave out issuer or separators last, when it is known whose they may be."""
+    known = KnownIds()
+    for spelling in sorted(dict.fromkeys(spellings), key=_detail):
+        known.first(spelling)
+    return known
 
 
 def counted_kinds(kinds: Mapping[str, int]) -> str:
@@ -101,12 +111,38 @@ def counted_kinds(kinds: Mapping[str, int]) -> str:
 def near_misses(one: Iterable[str], other: Iterable[str]) -> dict[str, str]:
     """Of ids that have no equal on the other side, those with one canonical match, unique on both sides."""
     left, right = set(one), set(other)
+    if left <= right:
+        return {}
     groups = _grouped(left), _grouped(right)
     return {
         names[0]: groups[1][form][0]
         for form, names in groups[0].items()
         if len(names) == len(groups[1].get(form, ())) == 1 and names[0] not in right
     }
+
+
+def would_match(one: Iterable[str], other: Iterable[str]) -> str:
+    """How many of the ids without an equal would have one if spellings did not count; empty if none would."""
+    left, right = set(one), set(other)
+    near = near_misses(left, right)
+    if not near:
+        return ""
+    return f"; {len(near):,} of {len(left - right):,} such would match if {kinds_of(near)} were ignored"
+
+
+def kinds_of(pairs: Mapping[str, str]) -> str:
+    """`case and decimals` of what these spellings differ in."""
+    kinds = sorted({kind for pair in pairs.items() for kind in differences(*pair)})
+    return " and ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
+
+
+def _detail(spelling: str) -> tuple[bool, bool]:
+    form = canonical(spelling)
+    return not form.issuer, not form.joined
+
+
+def _only(names: Collection[str]) -> str | None:
+    return next(iter(names)) if len(names) == 1 else None
 
 
 def _grouped(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
@@ -146,7 +182,7 @@ def _undecimal(text: str) -> str:
 
 
 def _unpadded(text: str) -> str:
-    return _ZEROS.sub("", text)
+    return _ZEROS.sub(r"\1\2", text)
 
 
 def _unseparated(text: str) -> str:

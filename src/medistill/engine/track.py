@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medistill.system.checksums import SUMS, beginning, verify_beginning, write_sums
 from medistill.system.journal import whole_lines
 
 NAME = "metrics.jsonl"
@@ -18,6 +19,7 @@ class Track:
         self.path = run / NAME
         with self.path.open("ab") as file:
             file.truncate(min(length, file.tell()))
+        self.sync()
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append one line."""
@@ -25,9 +27,10 @@ class Track:
             file.write(json.dumps(line) + "\n")
 
     def sync(self) -> None:
-        """Make sure the lines so far outlive a power cut."""
+        """Make sure the lines so far outlive a power cut, and give them a checksum."""
         with self.path.open("ab") as file:
             os.fsync(file.fileno())
+        write_sums(self.path.parent / SUMS, {NAME: beginning(self.path)})
 
     @property
     def length(self) -> int:
@@ -46,6 +49,7 @@ def read_track(run: Path) -> list[dict[str, Any]]:
     path = run / NAME
     if not path.is_file():
         return []
+    verify_beginning(path)
     return [json.loads(line) for line in whole_lines(path)]
 
 

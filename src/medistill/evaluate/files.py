@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medistill.evaluate.statistics.interval import Metrics
-from medistill.system.atomic import write_atomically
+from medistill.system.checksums import write_all_checked
 from medistill.system.json_files import canonical_json, read_json
 from medistill.system.private import private_files
 
@@ -15,11 +15,9 @@ COMPARISON, COMPARISON_PAGE = "comparison.json", "comparison.html"
 
 @private_files()
 def write_files(out: Path, metrics: Mapping[str, Metrics], account: Mapping[str, Any], html: str) -> None:
-    """The figures, how they came about, and their page."""
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / METRICS, canonical_json(metrics))
-    write_atomically(out / ACCOUNT, canonical_json(account))
-    write_atomically(out / PAGE, html)
+    """The figures, how they came about, and their page: none is replaced unless all could be written."""
+    contents = {METRICS: canonical_json(metrics), ACCOUNT: canonical_json(account)}
+    write_all_checked(out, contents, {PAGE: html})
 
 
 def read_metrics(out: Path) -> Mapping[str, Metrics]:

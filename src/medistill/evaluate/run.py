@@ -20,8 +20,9 @@ from medistill.evaluate.protocols.evaluation import evaluate_protocols, protocol
 from medistill.evaluate.statistics.interval import Metrics
 from medistill.evaluate.tasks.examples import Shown
 from medistill.model.any_model import is_foreign, open_model, public_name
-from medistill.system.atomic import write_atomically
+from medistill.system.checksums import write_all_checked
 from medistill.system.json_files import canonical_json
+from medistill.system.locks import writing
 from medistill.system.private import private_files
 from medistill.system.progress import Progress
 
@@ -43,18 +44,19 @@ def evaluate_run(
 ) -> Measured:
     """Evaluate what `open_model` finds by that name; writes metrics.json, evaluation.json and page.html."""
     wording = read_prompts(prompts) if prompts else None
-    corpus = open_corpus(data)
-    evaluation = evaluate_model(
-        open_model(model),
-        corpus,
-        split=split,
-        prompts=wording,
-        fine_tune=fine_tune,
-        embeddings=embeddings_of(data),
-        on_progress=on_progress,
-    )
-    history = [] if is_foreign(model) else read_track(Path(model))
-    write_evaluation(evaluation, out, with_cases=with_cases, history=history)
+    corpus, opened = open_corpus(data), open_model(model)
+    with writing(out):
+        evaluation = evaluate_model(
+            opened,
+            corpus,
+            split=split,
+            prompts=wording,
+            fine_tune=fine_tune,
+            embeddings=embeddings_of(data),
+            on_progress=on_progress,
+        )
+        history = [] if is_foreign(model) else read_track(Path(model))
+        write_evaluation(evaluation, out, with_cases=with_cases, history=history)
     return evaluation.metrics, evaluation.protocol
 
 
@@ -73,10 +75,11 @@ def evaluate_by_protocol(
     wording = read_prompts(prompts) if prompts else None
     opened, corpus = open_model(model), open_corpus(data)
     options: dict[str, Any] = {"embeddings": embeddings_of(data), "on_progress": on_progress}
-    metrics, account = evaluate_protocols(opened, corpus, names, prompts=wording, **options)
-    drawn = with_cases or account["source"] == "phantom"
-    shown = protocol_examples(opened, corpus, account, **options) if drawn else None
-    write_protocols(metrics, account, out, shown=shown)
+    with writing(out):
+        metrics, account = evaluate_protocols(opened, corpus, names, prompts=wording, **options)
+        drawn = with_cases or account["source"] == "phantom"
+        shown = protocol_examples(opened, corpus, account, **options) if drawn else None
+        write_protocols(metrics, account, out, shown=shown)
     return metrics, account
 
 
@@ -99,6 +102,21 @@ def evaluate_against(
         raise CallError(f"{len(models)} models to compare, expected 2 to {len(ascii_uppercase)}")
     for model in models:
         open_model(model)  # all of them before the first is scored, which may take long
+    with writing(out):
+        comparison = compared(_entrants(models, data, out, protocols, on_progress, options))
+        write_comparison(comparison, out)
+    return comparison
+
+
+def _entrants(
+    models: Sequence[str],
+    data: Path,
+    out: Path,
+    protocols: Sequence[str],
+    on_progress: Progress | None,
+    options: Mapping[str, Any],
+) -> list[Entrant]:
+    """Each model evaluated into a folder of its own."""
     entrants: list[Entrant] = []
     for label, model in zip(ascii_uppercase, models, strict=False):
         heard = partial(_of_model, label, on_progress) if on_progress else None
@@ -109,9 +127,7 @@ def evaluate_against(
         )
         name = public_name(model)
         entrants.append(Entrant(label=label, name=name, metrics=metrics, account=account))
-    comparison = compared(entrants)
-    write_comparison(comparison, out)
-    return comparison
+    return entrants
 
 
 def _of_model(label: str, on_progress: Progress, stage: str, done: int, total: int | None) -> None:
@@ -154,6 +170,6 @@ def write_evaluation(
 
 @private_files()
 def write_comparison(comparison: Mapping[str, Any], out: Path) -> None:
-    """How models differ, and its page, each whole or not at all."""
-    write_atomically(out / COMPARISON, canonical_json(comparison))
-    write_atomically(out / COMPARISON_PAGE, comparison_page(comparison))
+    """How models differ, and its page, both or neither."""
+    page_of = {COMPARISON_PAGE: comparison_page(comparison)}
+    write_all_checked(out, {COMPARISON: canonical_json(comparison)}, page_of)

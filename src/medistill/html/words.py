@@ -19,11 +19,10 @@ def in_words(entry: Mapping[str, Any]) -> tuple[str, str]:
     if value is None:
         return NOTHING, NOTHING
     digits = 1 if max(abs(float(v)) for v in (value, high) if v is not None) >= 10 else 3
-    interval = (
-        f"{float(low):.{digits}f} to {float(high):.{digits}f}"
-        if low is not None and high is not None
-        else NOTHING
-    )
+    if low is None or high is None:
+        interval = "too few patients" if entry.get("reason") else NOTHING
+    else:
+        interval = f"{float(low):.{digits}f} to {float(high):.{digits}f}"
     return f"{float(value):.{digits}f}", interval
 
 
@@ -46,6 +45,8 @@ def figure(entry: Mapping[str, Any], shape: str = ".3f") -> str:
     if entry["value"] is None:
         return f"not defined: {entry['reason']}"
     n = f"n = {entry['n_images']} images, {entry['n_patients']} patients"
+    if entry["low"] is None or entry["high"] is None:
+        return f"{entry['value']:{shape}} [{entry.get('reason', 'no interval')}]  {n}"
     value, low, high = (format(entry[part], shape) for part in ("value", "low", "high"))
     return f"{value} [{low}, {high}]  {n}"
 

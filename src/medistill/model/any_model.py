@@ -8,6 +8,7 @@ from medistill.model.foreign import onnx as foreign_onnx
 from medistill.model.foreign import open_clip as foreign_open_clip
 from medistill.model.foreign.model import ForeignModel
 from medistill.model.saved import load
+from medistill.system.checksums import read_checked
 
 _FOREIGN = (foreign_open_clip.PREFIX, foreign_onnx.PREFIX, "hf:")
 
@@ -41,7 +42,7 @@ def public_name(name: str | Path) -> str:
     if is_foreign(name):
         return ":".join(part for part in str(name).split(":") if not Path(part).exists())
     try:
-        config = json.loads((Path(name) / "config.json").read_text("utf-8"))
+        config = json.loads(read_checked(Path(name) / "config.json"))
         return f"{config['name']}-{config['objective']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "a model folder"

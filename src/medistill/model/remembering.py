@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
+from xxhash import xxh3_64_digest
 
 from medistill.model.ahead import BATCH, decoded_ahead
 from medistill.model.embedder import UnitEmbedder
@@ -16,6 +17,9 @@ from medistill.system.locks import locked
 
 _KEY = 32
 """Bytes of a SHA-256."""
+_SUM = 8
+"""Bytes of a checksum."""
+_SUFFIX = ".f32sum"
 
 
 class Remembering(UnitEmbedder):
@@ -54,13 +58,16 @@ class Remembering(UnitEmbedder):
 
 
 class _Records:
-    """An append-only file of keys and vectors of one width, which its name tells."""
+    """An append-only file of keys, vectors of one width, which its name tells, and a checksum of both.
+
+    A record that does not fit its checksum counts as none: what it was of is embedded again.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         self._places: dict[bytes, int] = {}
         self._read = 0
-        files = sorted(folder.glob(f"{name}-*.f32"))
+        files = sorted(folder.glob(f"{name}-*{_SUFFIX}"))
         self._path = files[0] if files else None
         self._refresh()
 
@@ -71,6 +78,7 @@ class _Records:
         on_done: Callable[[int], None] | None,
     ) -> Float32[np.ndarray, "n d"]:
         """The vector of each key; `embedded` gives those that are not there, by their places, in batches."""
+        self._forget_damaged(keys)
         first: dict[bytes, int] = {}
         for place, key in enumerate(keys):
             if key not in self._places:
@@ -87,12 +95,20 @@ class _Records:
                 on_done(len(vectors))
         return self._vectors(keys)
 
+    def _forget_damaged(self, keys: Iterable[bytes]) -> None:
+        known = {key: self._places[key] for key in keys if key in self._places}
+        records = self._records(self._read) if known else ()
+        for key, place in known.items():
+            record = records[place].tobytes()
+            if record[:_KEY] != key or record != _record(record[:-_SUM]):
+                del self._places[key]
+
     def _append(self, keys: Iterable[bytes], vectors: Float32[np.ndarray, "m d"]) -> None:
         if self._path is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._path = self._folder / f"{self._name}-{vectors.shape[1]}.f32"
+            self._path = self._folder / f"{self._name}-{vectors.shape[1]}{_SUFFIX}"
         packed = np.ascontiguousarray(vectors, dtype="<f4")
-        records = b"".join(key + row.tobytes() for key, row in zip(keys, packed, strict=True))
+        records = b"".join(_record(key + row.tobytes()) for key, row in zip(keys, packed, strict=True))
         with self._path.open("ab") as file, locked(self._path):
             end = file.seek(0, os.SEEK_END)
             whole = end // self._size * self._size
@@ -118,7 +134,7 @@ class _Records:
         return self._records(self._read)["vector"][places]
 
     def _records(self, count: int) -> np.ndarray:
-        form = np.dtype([("key", np.uint8, _KEY), ("vector", "<f4", self._width)])
+        form = np.dtype([("key", np.uint8, _KEY), ("vector", "<f4", self._width), ("sum", np.uint8, _SUM)])
         assert self._path is not None
         return np.memmap(self._path, form, "r", shape=(count,))
 
@@ -129,4 +145,8 @@ class _Records:
 
     @property
     def _size(self) -> int:
-        return _KEY + 4 * self._width
+        return _KEY + 4 * self._width + _SUM
+
+
+def _record(content: bytes) -> bytes:
+    return content + xxh3_64_digest(content)

@@ -14,9 +14,10 @@ from medistill.model.encoder import ImageTower, TextTower
 from medistill.model.tokenizer import token_count
 from medistill.model.towers.build import restore_image_tower, restore_text_tower
 from medistill.model.towers.config import config_from_dict
-from medistill.system.atomic import write_atomically
+from medistill.system.checksums import say_without, verify, write_checked
 
 FORMAT = 1
+FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
 def save_model(model: DualEncoder, folder: Path) -> None:
@@ -29,14 +30,17 @@ def save_model(model: DualEncoder, folder: Path) -> None:
         "biased": model.bias is not None,
     }
     weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
-    write_atomically(folder / "tokenizer.json", model.tokenizer.to_str(pretty=True))
-    write_atomically(folder / "config.json", json.dumps(config, indent=1, sort_keys=True) + "\n")
-    write_atomically(folder / "model.safetensors", weights)
+    write_checked(folder / "tokenizer.json", model.tokenizer.to_str(pretty=True))
+    write_checked(folder / "config.json", json.dumps(config, indent=1, sort_keys=True) + "\n")
+    write_checked(folder / "model.safetensors", weights)
 
 
 def load(path: str | Path) -> DualEncoder:
     """The model of a run folder or model folder, in eval mode on the CPU; reads no pickle and no network."""
     folder = _model_folder(Path(path))
+    known = [verify(folder / name) for name in FILES if (folder / name).is_file()]
+    if not all(known):
+        say_without(Path(path))
     try:
         return _restored(folder, json.loads((folder / "config.json").read_text("utf-8")))
     except MedistillError:

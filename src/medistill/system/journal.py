@@ -20,8 +20,9 @@ class Journal:
 
     def begin(self, head: Mapping[str, Any], content: bytes) -> None:
         """Start anew: the grown file holds `content` and no batch."""
-        self.grown.write_bytes(content)
-        self.path.write_text(json.dumps(head) + "\n")
+        for path, first in ((self.grown, content), (self.path, (json.dumps(head) + "\n").encode())):
+            path.unlink(missing_ok=True)
+            append_durably(path, first)
 
     def left(self) -> list[dict[str, Any]]:
         """The head and the entries of a run that was stopped; empty if nothing of use is left of one.
@@ -55,9 +56,14 @@ def whole_lines(path: Path) -> list[bytes]:
     return list(takewhile(lambda line: line.startswith(b"{") and line.endswith(b"}\n"), lines))
 
 
+def _no_link(path: str, flags: int) -> int:
+    """Never into a file that a link leads to: the names of what goes on after a stop are known before."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def append_durably(path: Path, data: bytes) -> None:
     """Add to the end of a file; on the disk when this returns."""
-    with path.open("ab") as file:
+    with open(path, "ab", opener=_no_link) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from medistill.errors import CallError
+from medistill.system.checksums import read_checked
 
 DIGITS = 6
 
@@ -25,8 +26,11 @@ def rounded(value: object) -> object:
 
 
 def read_json(path: Path, complaint: str = "") -> Any:
-    """What a JSON file holds; CallError with this complaint if it is absent, unreadable or no JSON."""
+    """What a JSON file holds; CallError with this complaint if it is absent, unreadable or no JSON.
+
+    ChecksumError if it has a checksum beside it and is not what was written.
+    """
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(read_checked(path).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CallError(complaint or f"{path} is damaged: it cannot be read as JSON") from error

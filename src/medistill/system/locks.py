@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medistill.errors import CallError
@@ -27,6 +27,27 @@ def locked(path: Path, busy: str | None = None) -> Generator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def own_folder(folder: Path) -> None:
+    """Make the hidden folder in which a stopped run goes on; CallError for a link in its place."""
+    if folder.is_symlink():
+        raise CallError(f"{folder.name} is a link, where a stopped run would go on in a folder: remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def writing(folder: Path) -> Generator[None]:
+    """Hold a folder, made if it is not there, while files are written into it; CallError if another does."""
+    there = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder, being_written(folder)):
+            yield
+    finally:
+        if not there:
+            with suppress(OSError):
+                folder.rmdir()  # only if nothing came of it
 
 
 def being_written(out: Path) -> str:

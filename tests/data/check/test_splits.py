@@ -59,14 +59,48 @@ def test_an_id_in_two_splits_is_a_leak_that_names_splits_and_rows(found, check, 
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("17", "0017"), ("17", " 17 "), ("a17", "A17"), ("17", "\uff11\uff17")]
+    ("one", "other"),
+    [
+        ("17", "0017"),
+        ("17", " 17 "),
+        ("a17", "A17"),
+        ("17", "\uff11\uff17"),
+        ("10", "10.0"),
+        ("10", '"10"'),
+        ("P-10", "p_010"),
+        ("HOSP\\10", "10"),
+        ("123-45-67", "1234567"),
+    ],
 )
 def test_an_id_that_a_table_program_respelled_is_still_the_same(found, one, other):
     def plant(rows):
         rows[first(rows, "train")]["patient_id"] = one
         rows[first(rows, "test")]["patient_id"] = other
 
-    assert found(plant)["patients"].count == 1
+    flag = found(plant)["patients"]
+    assert (flag.severity, flag.count) == ("error", 1)
+    assert "1 of them under ids that differ (" in flag.said
+
+
+def test_a_study_that_is_spelled_in_two_ways_is_in_two_splits(found):
+    def plant(rows):
+        rows[first(rows, "train")]["study_id"] = "500"
+        rows[first(rows, "test")]["study_id"] = "500.0"
+
+    assert found(plant)["studies"].said == (
+        "1 study in train and test, 1 of them under ids that differ (decimals 1)"
+    )
+
+
+def test_spellings_that_lie_in_one_split_are_noted_and_no_id_is_named(found):
+    def plant(rows):
+        one = first(rows, "train")
+        other = next(row for row in range(one + 1, len(rows)) if rows[row]["split"] == "train")
+        rows[one]["patient_id"], rows[other]["patient_id"] = "MRN-77", "mrn77"
+
+    flag = found(plant)["patients"]
+    assert (flag.severity, flag.count, flag.figures) == ("note", 1, {"case": 1, "separators": 1})
+    assert "77" not in flag.said
 
 
 def test_an_image_in_two_splits_is_identical_whatever_its_file(found):

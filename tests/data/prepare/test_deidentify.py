@@ -1,6 +1,7 @@
 """Other ids, dates and ages; the same splits."""
 
 import datetime
+import functools
 import re
 import stat
 
@@ -9,6 +10,7 @@ import pytest
 from medistill.data.corpus import open_corpus
 from medistill.data.prepare import prepare
 from medistill.data.prepare.deidentify import Deidentifier, read_key, scrub_function
+from medistill.data.prepare.run import results
 from medistill.data.sources import CsvSource
 from medistill.data.split import hashed_split
 from medistill.data.study import NO_REPORT
@@ -102,8 +104,20 @@ def test_a_key_inside_the_corpus_is_refused(tmp_path):
 
 def test_a_short_key_is_refused(tmp_path):
     (tmp_path / "key").write_text("secret")
+    (tmp_path / "key").chmod(0o600)
     with pytest.raises(CallError, match="6 bytes; at least 16"):
         read_key(tmp_path / "key", tmp_path / "corpus")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o606, 0o620, 0o644, 0o777])
+def test_a_key_that_others_may_read_or_write_is_refused(tmp_path, mode):
+    path = tmp_path / "key"
+    key = read_key(path, tmp_path / "corpus")
+    path.chmod(mode)
+    with pytest.raises(CallError, match=rf"open to other users \(mode {mode:o}\): `chmod 600` it"):
+        read_key(path, tmp_path / "corpus")
+    path.chmod(0o400)
+    assert read_key(path, tmp_path / "corpus") == key
 
 
 @pytest.mark.parametrize("name", ["nowhere:f", "os.path:nothing", "os", ":f"])
@@ -125,3 +139,30 @@ def test_a_corpus_holds_none_of_the_source_ids_and_the_same_splits(tmp_path, gre
     for path in (tmp_path / "corpus").iterdir():
         assert b"PATIENT" not in path.read_bytes()
         assert b"STUDY" not in path.read_bytes()
+
+
+def spelled_table(folder, grey, encoded, patients):
+    (folder / "image.png").write_bytes(encoded(grey))
+    lines = [f"image.png,{patient},Report {n}." for n, patient in enumerate(patients)]
+    (folder / "data.csv").write_text("\n".join(["image,patient_id,text", *lines]))
+    return CsvSource(path=folder / "data.csv")
+
+
+def test_spellings_of_a_patient_are_one_person_under_the_new_ids(tmp_path, grey, encoded, study):
+    source = spelled_table(tmp_path, grey, encoded, ["10", "10.0", "010", "p-7", "P7", "11"])
+    prepare(source, tmp_path / "corpus", deidentify=Deidentifier(key=KEY))
+    rows = open_corpus(tmp_path / "corpus").table.to_pylist()
+    ten, seven, eleven = (changed(study(patient_id=name)).patient_id for name in ("10", "p-7", "11"))
+    assert [row["patient_id"] for row in rows] == [ten, ten, ten, seven, seven, eleven]
+    assert len({row["split"] for row in rows[:3]}) == 1
+
+
+def test_a_run_that_is_gone_on_with_knows_the_first_spellings(tmp_path, grey, encoded):
+    patients = [f"q{number}" for number in range(30)] + [f"Q-{number}" for number in range(30)]
+    source = spelled_table(tmp_path, grey, encoded, patients)
+    change = functools.partial(Deidentifier(key=KEY), val=0.1, test=0.1)
+    whole = list(results(source.open(), change=change))
+    place, _ = whole[39]
+    rest = list(results(source.open(), place, change=change))
+    assert rest == whole[40:]
+    assert len({items[0].patient_id for _, items in whole}) == 30

@@ -255,3 +255,24 @@ def test_the_card_names_the_subset_by_its_seed(tree):
 def test_too_few_images_for_the_subset_are_an_error(tree):
     with pytest.raises(CallError, match=r"0 frontal training images show atelectasis alone.*whole train.csv"):
         ChexpertSource(path=tree, subset_seed=0).open()
+
+
+def test_reports_named_by_another_spelling_say_how_many_would_match(tree, reports):
+    reports.write_text(
+        reports.read_text().replace("patient00001", "PATIENT00001").replace("patient", "Patient")
+    )
+    text = reports.read_text().replace("train/PATIENT00001/", "train/patient1/")
+    reports.write_text(text.replace("Patient", "patient"))
+    items = read(tree, reports=reports)
+    assert "such would match if leading zeros were ignored" in items[0].reason
+
+
+def test_paths_with_backslashes_are_read(tree):
+    path = tree / "train.csv"
+    path.write_text(
+        path.read_text()
+        .replace("/", "\\")
+        .replace("Frontal\\Lateral", "Frontal/Lateral")
+        .replace("AP\\PA", "AP/PA")
+    )
+    assert all(isinstance(item, Study) for item in read(tree))

@@ -1,5 +1,6 @@
 import csv
 import datetime
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from medistill.data.corpus import open_corpus
 from medistill.data.prepare import prepare, studies
 from medistill.data.sources import CsvSource
 from medistill.data.sources.parts.cells import age_in_years, date_of, joined, view_name
+from medistill.data.split import hashed_split
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 
@@ -283,3 +285,181 @@ def test_a_table_of_labels_alone_can_be_evaluated_on(table):
     assert (study.text, study.labels) == (NO_REPORT, {"cough": 1})
     with pytest.raises(CallError, match="no column `note`"):
         read(path, without_reports=True, text=("note",))
+
+
+SPELLED = [
+    ("10", "10.0"),
+    ("10", "010"),
+    ("p7", "P7"),
+    ("P-7", "P_7"),
+    ("7", '"7"'),
+    ("123-45-67", "1234567"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SPELLED)
+def test_all_spellings_of_a_patient_share_the_split_of_the_first(table, tmp_path, one, other):
+    others = [("a.png", f"q{number}", "Clear.") for number in range(40)]
+    path = table([("a.png", one, "Clear."), *others, ("a.png", other, "Effusion.")])
+    card = prepare(CsvSource(path=path), tmp_path / "corpus", val=0.3, test=0.3)
+    rows = open_corpus(tmp_path / "corpus").table.to_pylist()
+    split = {row["patient_id"]: row["split"] for row in rows}
+    assert split == {patient: hashed_split(patient, val=0.3, test=0.3) for patient in split} | {
+        other: hashed_split(one, val=0.3, test=0.3)
+    }
+    assert card["patient_ids"]["unified"] == 1
+
+
+def test_spellings_that_the_source_puts_in_two_splits_are_counted(table, tmp_path):
+    rows = [("a.png", "10", "Clear.", "train"), ("a.png", "10.0", "Effusion.", "test")]
+    card = prepare(CsvSource(path=table(rows, ("image", "patient_id", "text", "split"))), tmp_path / "corpus")
+    assert card["patient_ids"] == {"unified": 1, "by": {"decimals": 1}, "in_two_splits": 1}
+
+
+@pytest.mark.parametrize("column", ["patient_id", "study_id"])
+@pytest.mark.parametrize("cell", ["1.2E+11", "1.23457e+11", "1,2E+11", "2E+15", "1.2345678901234568e+17"])
+def test_an_id_that_a_spreadsheet_has_rounded_is_an_error(table, column, cell):
+    row = {"image": "a.png", "patient_id": "p", "study_id": "s", "text": "Clear."} | {column: cell}
+    with pytest.raises(
+        CallError, match=f"column `{column}` of data.csv, row 2: .* rounded, as 1.2E"
+    ) as error:
+        read(table([("a.png", "1E5", "1.5E+1", "Clear."), tuple(row.values())], tuple(row)))
+    assert cell not in str(error.value).replace("1.2E+11", "") or cell == "1.2E+11"
+
+
+def separated(path, mark, first=""):
+    path.write_text(first + path.read_text().replace(",", mark))
+    return path
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+@pytest.mark.parametrize("first", ["", "sep={}\n", '"sep={}"\r\n'])
+def test_other_separators_are_recognized(table, mark, first):
+    path = separated(table([("a.png", "p", "Clear."), ("a.png", "q", "Edema.")]), mark, first.format(mark))
+    assert [(study.patient_id, study.text) for study in read(path)] == [("p", "Clear."), ("q", "Edema.")]
+
+
+def test_commas_within_cells_of_a_table_of_semicolons_are_words_and_decimals(table):
+    path = table([("a.png", "p", "Clear", "61", "1")], ("image", "patient_id", "text", "age", "mass"))
+    path.write_text(
+        path.read_text().replace(",", ";").replace("Clear", "Clear, dry").replace(";61;1", ";61,5;1,0")
+    )
+    (study,) = read(path, labels=("mass",))
+    assert (study.text, study.age, study.labels) == ("Clear, dry", 61.5, {"mass": 1})
+
+
+@pytest.mark.parametrize(
+    ("mark", "name"), [(":", "`:`"), ("^", "`^`"), ("~", "`~`"), ("\x1f", "character 1F")]
+)
+def test_a_separator_that_is_not_read_is_named(table, mark, name):
+    path = separated(table([("a.png", "p", "Clear.")]), mark)
+    with pytest.raises(CallError, match=f"separated by .*{re.escape(name)}.*: save it with commas"):
+        read(path)
+
+
+def test_text_of_sixteen_bits_is_read_as_such(table):
+    path = separated(table([("a.png", "p", "Erguß")]), "\t")
+    path.write_text(path.read_text(), encoding="utf-16")
+    assert read(path)[0].text == "Erguß"
+
+
+@pytest.mark.parametrize(
+    "cell", ["#N/A", "#VALUE!", "<NA>", "NaT", "#REF!", "#DIV/0!", "#NV", "#####", "None", "null"]
+)
+def test_what_programs_write_for_nothing_is_nothing(table, cell):
+    rows = [
+        ("a.png", "p", "Clear.", cell, cell),
+        ("a.png", "q", cell, "1", "x"),
+        ("a.png", cell, "Clear.", "1", "x"),
+    ]
+    path = table(rows, ("image", "patient_id", "text", "mass", "kind"))
+    study, text, patient = read(path, labels=("mass",))
+    assert study.labels == {}
+    assert (text.reason, patient.reason) == ("empty text", "no patient_id")
+
+
+def test_a_category_called_none_is_a_category(table):
+    rows = [("a.png", "p", "Clear.", cell) for cell in ("none", "mild", "#N/A", "None")]
+    path = table(rows, ("image", "patient_id", "text", "grade"))
+    assert [study.labels for study in read(path, classes=("grade",))] == [
+        {"mild": 0, "none": 1},
+        {"mild": 1, "none": 0},
+        {},
+        {"mild": 0, "none": 1},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "state"),
+    [("True", 1), ("FALSE", 0), ("yes", 1), ("No", 0), ("wahr", 1), ("faux", 0), ("1,0", 1), ("-1.0", -1)],
+)
+def test_truth_is_a_label_however_it_is_written(table, cell, state):
+    path = table([("a.png", "p", "Clear.", cell)], ("image", "patient_id", "text", "mass"))
+    assert read(path, labels=("mass",))[0].labels == {"mass": state}
+
+
+@pytest.mark.parametrize("mark", ["|", ";", " / "])
+def test_cells_of_several_categories_are_split_where_it_is_asked_for(table, mark):
+    rows = [("a.png", "p", "Clear.", cell) for cell in (f"Effusion{mark}Edema", "edema", "", "Mass")]
+    path = table(rows, ("image", "patient_id", "text", "found"))
+    labels = [study.labels for study in read(path, classes=("found",), classes_separator=mark)]
+    assert labels == [
+        {"edema": 1, "effusion": 1, "mass": 0},
+        {"edema": 1, "effusion": 0, "mass": 0},
+        {},
+        {"edema": 0, "effusion": 0, "mass": 1},
+    ]
+
+
+def test_many_cells_of_several_categories_are_refused_with_the_way_to_split_them(table):
+    rows = [("a.png", "p", "Clear.", f"x{number % 12}|y{number}") for number in range(102)]
+    with pytest.raises(CallError, match=r"not a category; .* by --classes-separator '\|'"):
+        read(table(rows, ("image", "patient_id", "text", "kind")), classes=("kind",))
+
+
+@pytest.mark.parametrize(
+    ("cell", "years"),
+    [
+        ("065Y", 65),
+        ("010M", 10 / 12),
+        ("003W", 21 / 365.25),
+        ("020D", 20 / 365.25),
+        ("065 y", 65),
+        ("7 months", 7 / 12),
+    ],
+)
+def test_ages_are_read_as_dicom_writes_them(cell, years):
+    assert age_in_years(cell) == pytest.approx(years)
+
+
+@pytest.mark.parametrize(
+    ("cell", "view"),
+    [
+        *(("LL", "lateral"), ("RL", "lateral"), ("LLAT", "lateral"), ("left lateral", "lateral")),
+        *(("POSTERO-ANTERIOR", "PA"), ("anteroposterior", "AP"), ("R-10214", "PA"), ("399348003", "AP")),
+        *(("lateral decubitus", None), ("LLD", None)),
+    ],
+)
+def test_views_are_read_as_dicom_writes_them(cell, view):
+    assert view_name(cell) == view
+
+
+@pytest.mark.parametrize("name", ["{}/b/a.png", "b/a.png", "b\\a.png", ".\\b\\a.png", "file://{}/b/a.png"])
+def test_an_image_is_found_by_a_path_of_either_kind(table, tmp_path, name):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "b" / "a.png")
+    assert isinstance(read(table([(name.format(tmp_path), "p", "Clear.")]))[0], Study)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("https://example.org/a.png", "named by a URL (https): fetch the files"),
+        ("s3://bucket/a.png", "named by a URL (s3): fetch the files"),
+        ("d:/data/a.png", "named by a path of Windows with a drive"),
+        ("C:\\data\\a.png", "named by a path of Windows with a drive"),
+        ("\\\\server\\share\\a.png", "named by a path of Windows with a server"),
+    ],
+)
+def test_a_name_that_is_no_path_here_is_called_what_it_is(table, name, reason):
+    assert reason in read(table([(name, "p", "Clear.")]))[0].reason

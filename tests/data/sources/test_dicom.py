@@ -2,6 +2,7 @@ import csv
 import datetime
 import multiprocessing
 import os
+import re
 
 import numpy as np
 import pytest
@@ -354,3 +355,55 @@ def test_reports_without_a_usable_row_are_an_error(tree):
     root = tree({"a": {}}, [{"accession": "", "text": "Clear."}, {"accession": "A1", "text": ""}])
     with pytest.raises(MedistillError, match="no report has both a key and a text"):
         read(root)
+
+
+def test_an_image_without_an_issuer_is_of_the_patient_of_the_only_issuer(tree):
+    files = {"a": {"AccessionNumber": "A1", "PatientID": "7", "IssuerOfPatientID": "H1"}}
+    files |= {
+        "b": {"AccessionNumber": "A1", "PatientID": "007"},
+        "c": {"AccessionNumber": "A2", "PatientID": "7 "},
+    }
+    root = tree(files, [PAIR, {"accession": "A2", "text": "Effusion."}])
+    source = DicomSource(path=root, reports=root.parent / "reports.csv").open()
+    assert {study.patient_id for study in studies(source)} == {"H1\\7"}
+    assert source.notes["patient_ids"] == {"unified": 1, "by": {"issuer": 1}} | source.notes["patient_ids"]
+
+
+LOOSE = [("500.0", "500", "decimals"), ("0500", "500", "leading zeros"), ("a500", "A500", "case")]
+
+
+@pytest.mark.parametrize(("key", "accession", "kind"), [*LOOSE, ("A-500", "A500", "separators")])
+def test_a_join_that_misses_by_form_says_how_many_would_match(tree, tmp_path, key, accession, kind):
+    files = {"a": {"AccessionNumber": accession}, "b": {"AccessionNumber": "900"}}
+    root = tree(files, [{"accession": key, "text": "Clear."}, {"accession": "700", "text": "Clear."}])
+    reason = f"1 of 2 such images would match if {kind} were ignored (--loose-ids)"
+    source = DicomSource(path=root, reports=root.parent / "reports.csv")
+    with pytest.raises(MedistillError, match=re.escape(reason)):
+        prepare(source, tmp_path / "corpus")
+
+
+@pytest.mark.parametrize(("key", "accession", "kind"), LOOSE)
+def test_a_loose_join_takes_a_match_that_is_unique_on_both_sides(tree, key, accession, kind):
+    reports = [{"accession": key, "text": "Clear."}, {"accession": "800", "text": "Edema."}]
+    files = {"a": {"AccessionNumber": accession}, "b": {"AccessionNumber": "800"}}
+    root = tree(files, reports)
+    source = DicomSource(path=root, reports=root.parent / "reports.csv", loose_ids=True).open()
+    assert found(studies(source)) == {("1.2.1", "Clear.", 1), ("1.2.2", "Edema.", 1)}
+    assert source.notes["join"]["matched_by_another_spelling"] == 1
+
+
+def test_a_loose_join_leaves_what_two_could_be(tree):
+    files = {"a": {"AccessionNumber": "500"}, "b": {"AccessionNumber": "0500"}, "c": {"AccessionNumber": "1"}}
+    root = tree(files, [{"accession": "500.0", "text": "Clear."}, {"accession": "1", "text": "Edema."}])
+    assert found(read(root, loose_ids=True)) == {("1.2.3", "Edema.", 1)}
+
+
+def test_a_key_that_a_spreadsheet_has_rounded_is_an_error(tree):
+    root = tree({"a": {"AccessionNumber": "123456789012"}}, [{"accession": "1.23457E+11", "text": "Clear."}])
+    with pytest.raises(CallError, match=r"column `accession` of reports.csv, row 1: .* has rounded") as error:
+        read(root)
+    assert "23457" not in str(error.value)
+
+
+def test_a_corpus_made_before_there_were_loose_joins_has_the_same_options(tmp_path):
+    assert "loose_ids" not in DicomSource(path=tmp_path).made_with()

@@ -274,3 +274,10 @@ def test_a_subset_needs_the_table_of_labels_with_the_five_tasks(tree):
     (tree / "mimic-cxr-2.0.0-chexpert.csv.gz").unlink()
     with pytest.raises(CallError, match=r"no mimic-cxr-2\.0\.0-chexpert\.csv"):
         read(tree, subset_seed=0)
+
+
+def test_studies_that_a_data_frame_gave_decimals_say_how_many_would_match(tree):
+    rows = [(image, subject, f"{study}.0", *rest) for image, subject, study, *rest in IMAGES]
+    write_table(tree / "mimic-cxr-2.0.0-metadata.csv.gz", METADATA, rows)
+    reasons = {item.reason for item in studies(MimicCxrSource(path=tree).open())}
+    assert reasons == {"not in the table of splits; 4 of 4 such would match if decimals were ignored"}

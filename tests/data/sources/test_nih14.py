@@ -170,3 +170,20 @@ def test_a_list_of_boxes_that_is_none_is_refused_without_quoting_it(tree, line):
     ) as error:
         read(tree)
     assert "Doe" not in str(error.value)
+
+
+def test_names_in_another_case_than_the_lists_say_how_many_would_match(tree):
+    table = tree / "Data_Entry_2017_v2020.csv"
+    table.write_text(table.read_text().replace("00000001_001.png", "00000001_001.PNG"))
+    reasons = [item.reason for item in read(tree) if isinstance(item, Reject)]
+    lists = "train_val_list.txt nor test_list.txt"
+    assert reasons == [f"in neither {lists}; 1 of 1 such would match if case were ignored"]
+
+
+def test_a_stray_mark_in_the_boxes_is_refused(tree):
+    path = tree / "BBox_List_2017.csv"
+    path.write_text(
+        path.read_text().replace("00000002_000.png,Infiltrate,0", '00000002_000.png,"Infiltrate,0')
+    )
+    with pytest.raises(MedistillError, match=r"BBox_List_2017.csv is not a table"):
+        read(tree)

@@ -177,3 +177,10 @@ def test_a_table_or_column_that_is_missing_is_named(tree):
     path.unlink()
     with pytest.raises(CallError, match=f"no {TABLE} in"):
         read(tree)
+
+
+@pytest.mark.parametrize("column", ["StudyID", "PatientID"])
+def test_ids_that_a_spreadsheet_has_rounded_are_an_error(tree, column):
+    write_table(tree, changed(1, **{column: "2.16840111366964E+44"}))
+    with pytest.raises(CallError, match=f"column `{column}` of PADCHEST.*, row 2: .* has rounded"):
+        read(tree)

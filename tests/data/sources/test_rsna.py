@@ -171,3 +171,9 @@ def test_images_are_read_as_dicom_as_they_were_published(tree):
     study = read(tree)[0]
     assert np.corrcoef(decode_image(study.images[0].image).ravel(), pixels.ravel())[0, 1] > 0.99
     assert study.images[0].boxes["pneumonia"][:4] == (16.0, 8.0, 48.0, 12.0)
+
+
+def test_images_that_the_table_of_classes_spells_otherwise_say_how_many_would_match(tree):
+    path = tree / CLASSES
+    path.write_text(path.read_text().replace(IMAGES[5], IMAGES[5].upper()))
+    assert read(tree)[5].reason == f"not in {CLASSES}; 1 of 1 such would match if case were ignored"

@@ -76,8 +76,9 @@ def test_phantoms_are_always_shown(evaluation, tmp_path):
 
 def test_no_other_file_holds_a_report(evaluation, tmp_path):
     write_evaluation(evaluation, tmp_path, with_cases=True, history=HISTORY)
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", "evaluation.json", "page.html"}
-    for name in ("metrics.json", "evaluation.json"):
+    others = {"metrics.json", "evaluation.json", "checksums.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "page.html"}
+    for name in others:
         assert "Secret" not in (tmp_path / name).read_text()
 
 
@@ -148,3 +149,12 @@ def test_json_is_sorted_and_rounded_to_six_digits():
     assert json.loads(text) == {"a": [0.0, None, 3], "b": 0.123457}
     assert text.index('"a"') < text.index('"b"')
     assert "-0.0" not in text
+
+
+def test_the_page_says_why_a_figure_has_no_interval(evaluation):
+    entry = evaluation.metrics["retrieval"]["i2t_r@10"]
+    few = {"low": None, "high": None, "reason": "too few patients for an interval: 4 patients"}
+    retrieval = evaluation.metrics["retrieval"] | {"i2t_r@10": dict(entry) | few}
+    shown = page(replace(evaluation, metrics=evaluation.metrics | {"retrieval": retrieval}), with_cases=False)
+    assert shown.count("too few patients") > page(evaluation, with_cases=False).count("too few patients")
+    assert "With fewer than ten patients on a side" in " ".join(shown.split())

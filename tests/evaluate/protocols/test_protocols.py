@@ -14,6 +14,7 @@ from medistill.evaluate.protocols.evaluation import evaluate_protocols, protocol
 from medistill.evaluate.protocols.named import PROTOCOLS
 from medistill.evaluate.protocols.protocol import Protocol
 from medistill.evaluate.run import write_protocols
+from medistill.evaluate.statistics.interval import TOO_FEW
 from medistill.evaluate.tasks.examples import Example, Shown
 from medistill.system.json_files import canonical_json
 from tests.evaluate.protocols.published_trees import MARK, prepared
@@ -91,7 +92,8 @@ def test_a_perfect_model_scores_one(name, corpus_for):
         best = (*best, "accuracy", "f1_macro")
     figures = [entry for key, entry in metrics.items() if key.startswith(best)]
     defined = [entry for entry in figures if entry["value"] is not None]
-    assert {entry[bound] for entry in defined for bound in ("low", "value", "high")} == {1.0}
+    assert {entry[bound] for entry in defined for bound in ("low", "value", "high")} - {None} == {1.0}
+    assert all(entry["low"] or TOO_FEW in entry["reason"] for entry in defined)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,6 +101,9 @@ def test_a_blind_model_scores_chance_within_its_interval(name, corpus_for):
     protocol, corpus = PROTOCOLS[name], corpus_for(name)
     metrics, account = scored(Blind(), corpus, name)
     entry = metrics[protocol.headline]
+    if TOO_FEW in entry.get("reason", ""):
+        assert name == "phantom"  # few of its findings are on enough patients
+        return
     assert entry["low"] <= chance(protocol, corpus, account) <= entry["high"]
     assert entry["low"] < entry["value"] < entry["high"]
     assert entry["high"] - entry["low"] < 0.4

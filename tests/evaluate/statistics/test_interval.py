@@ -6,12 +6,15 @@ from scipy.special import logit
 from scipy.stats import bootstrap
 
 from medistill.evaluate.statistics.interval import (
+    TOO_FEW,
+    Ranked,
     figure,
     log_odds,
     mean_defined,
     mean_over,
     median_over,
     patient_weights,
+    share_figure,
 )
 
 
@@ -94,9 +97,42 @@ def test_the_interval_of_a_figure_is_named_unless_it_is_of_percentiles():
 
 
 def test_resamples_without_the_figure_are_left_out_of_its_interval():
-    entry = figure(np.array([0.5, np.nan, 0.5, np.nan]), ["a", "b"])
+    entry = figure(np.array([0.5, np.nan, 0.5, np.nan]), list("abcdefghij"))
     assert (entry["low"], entry["high"]) == (0.5, 0.5)
 
 
 def test_the_macro_mean_leaves_out_what_is_not_defined():
     np.testing.assert_allclose(mean_defined(np.array([[1.0, np.nan], [0.5, 0.25]])), [0.75, 0.25])
+
+
+def ranked_figure(present: int, absent: int, images: int = 1):
+    """The AUROC of a faultless model on so many patients of each side, several images each."""
+    patients = [f"p{number}" for number in range(present + absent) for _ in range(images)]
+    truth = np.repeat(np.arange(present + absent) < present, images)
+    return figure(np.ones(50), patients, interval=log_odds, ranked=Ranked(truth.astype(float), truth))
+
+
+@pytest.mark.parametrize(("present", "absent"), [(2, 2), (9, 100), (100, 9), (1, 1)])
+def test_fewer_than_ten_patients_on_a_side_give_no_interval_and_the_reason(present, absent):
+    entry = ranked_figure(present, absent, images=3)
+    assert (entry["value"], entry["low"], entry["high"]) == (1.0, None, None)
+    assert entry["reason"] == (
+        f"{TOO_FEW}: {present} patients with the finding and {absent} without, 10 are needed"
+    )
+
+
+def test_ten_patients_on_each_side_give_an_interval():
+    entry = ranked_figure(10, 10)
+    assert (entry["low"], entry["high"]) == (1.0, 1.0)
+    assert "reason" not in entry
+
+
+@pytest.mark.parametrize("patients", [1, 4, 9, 10])
+def test_a_figure_of_one_group_needs_ten_patients_however_many_images(patients):
+    ids = [f"p{number % patients}" for number in range(40)]
+    assert (figure(np.ones(50), ids)["low"] is None) == (patients < 10)
+
+
+def test_a_share_keeps_its_bound_however_few_patients():
+    entry = share_figure(np.ones(50), list("abcd"), reason="empty")
+    assert entry["low"] == pytest.approx(0.025 ** (1 / 4))

@@ -167,3 +167,21 @@ def test_one_hot_classes_are_scored_one_against_the_rest():
 def test_a_score_is_the_difference_of_two_cosines():
     image, positive, negative = (np.eye(3, dtype=np.float32)[[i]] for i in range(3))
     np.testing.assert_allclose(prompt_scores(image + 2 * positive, positive, negative), [[2]])
+
+
+def test_four_patients_give_figures_without_intervals_and_the_reason():
+    labels = np.array([[1], [1], [0], [0]], np.float32)
+    entries = evaluated(labels.copy(), labels, findings=("edema",))
+    for name in ("auroc/edema", "auroc_macro", "ap_macro", "accuracy", "brier"):
+        assert entries[name]["value"] is not None
+        assert (entries[name]["low"], entries[name]["high"]) == (None, None)
+        assert "10 are needed" in entries[name]["reason"]
+
+
+def test_a_macro_figure_keeps_its_interval_if_a_finding_has_ten_patients_on_each_side(scored):
+    scores, labels = scored
+    labels[:, 1] = np.where(np.arange(100) < 9, 1, 0)
+    entries = evaluated(scores, labels)
+    assert entries["auroc_macro"]["low"] is not None
+    assert entries[f"auroc/{FINDINGS[1]}"]["low"] is None
+    assert entries[f"auroc/{FINDINGS[0]}"]["low"] is not None

@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,6 +86,47 @@ def test_an_attacked_server_lives_on_writes_nothing_and_ends_in_peace(process):
     assert "Traceback" not in log and "unexpected" not in log
     assert TOKEN not in log
     assert not any(word in log for word in PATIENT.split())
+
+
+SLOW = {
+    "an upload": ("POST /v1/images", "Content-Type: image/png\r\nContent-Length: 1000000\r\n", b"x"),
+    "chunks": (
+        "POST /v1/embed/image",
+        "Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n",
+        b"1\r\nx\r\n",
+    ),
+    "JSON": ("POST /v1/search", "Content-Type: application/json\r\nContent-Length: 1000\r\n", b" "),
+    "a body nobody reads": ("GET /readyz", "Content-Length: 1000\r\n", b"x"),
+    "a head": ("GET /", "X-Slow: ", b"x"),
+}
+
+
+def test_a_signal_ends_slow_clients_in_a_time_that_is_bounded(process):
+    """Requests under way have ten seconds; the limits of this process would give these more."""
+    connections = []
+    for request, headers, byte in SLOW.values():
+        end = "" if request == "GET /" else "\r\n"
+        head = f"{request} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n{headers}{end}"
+        connection = socket.create_connection(("127.0.0.1", process.port), timeout=30)
+        connection.sendall(head.encode() + byte)
+        connections.append((connection, byte))
+    began = time.monotonic()
+    process.process.send_signal(signal.SIGTERM)
+    answers = dict.fromkeys(SLOW, b"")
+    for name, (connection, byte) in zip(SLOW, connections, strict=True):
+        with connection, suppress(OSError):
+            connection.settimeout(0.2)
+            while process.process.poll() is None and time.monotonic() - began < 25:
+                connection.sendall(byte)
+                with suppress(TimeoutError):
+                    answers[name] = answers[name] or connection.recv(65536)
+                    break
+    assert process.process.wait(30) == 0
+    assert time.monotonic() - began < 20
+    log = process.log.read_text()
+    assert "Traceback" not in log and "unexpected" not in log
+    assert b" 503 " in answers["an upload"] and b"stopping" in answers["an upload"]
+    assert len(log.splitlines()) < 20
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from medistill.model.fingerprint import model_hash
 from medistill.model.saved import load, save_model
 from medistill.pretrain import pretrain
 from medistill.serve.card.text import write_card
-from tests.conftest import tiny_model, tiny_recipe, tiny_texts, write_noise_corpus
+from tests.conftest import forget_checksums, tiny_model, tiny_recipe, tiny_texts, write_noise_corpus
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +62,13 @@ def test_no_figure_goes_without_interval_and_counts(home, tmp_path):
     data = yaml.safe_load(text.split("---\n")[1])
     for result in data["model-index"][0]["results"]:
         for metric in result["metrics"]:
-            assert re.search(r"95 % interval \S+ to \S+; \d+ images, \d+ patients\)", metric["name"])
-    entry = metrics["zero_shot"]["auroc_macro"]
+            said = r"\((95 % interval \S+ to \S+|no interval); \d+ images, \d+ patients\)"
+            assert re.search(said, metric["name"])
+    entry = metrics["retrieval"]["i2t_r@10"]
     line = f"| {entry['value']:.3f} | {entry['low']:.3f} to {entry['high']:.3f} | 10 | 10 |"
-    assert f"| auroc\\_macro {line}" in text
+    assert f"| i2t\\_r@10 {line}" in text
+    entry = metrics["zero_shot"]["auroc_macro"]  # of 10 patients at most 5 are on a side
+    assert f"| auroc\\_macro | {entry['value']:.3f} | too few patients for an interval: " in text
 
 
 def test_figures_that_are_not_defined_say_why_and_are_kept_from_the_hub(home, tmp_path):
@@ -80,6 +83,7 @@ def test_figures_that_are_not_defined_say_why_and_are_kept_from_the_hub(home, tm
         "n_patients": 2,
     }
     metrics["zero_shot"]["auroc/edema"] = entry
+    forget_checksums(changed)
     (changed / "metrics.json").write_text(json.dumps(metrics))
     text = written(home.run, tmp_path / "README.md", evaluations=[changed])
     assert "| auroc/edema | not defined: no positive |  | 3 | 2 |" in text
@@ -124,6 +128,7 @@ def test_the_corpus_and_evaluations_may_be_named(home, tmp_path):
 def test_what_is_of_another_model_or_corpus_is_refused_when_named(home, tmp_path):
     other = shutil.copytree(home.evaluation, tmp_path / "other")
     account = json.loads((other / "evaluation.json").read_text())
+    forget_checksums(other)
     (other / "evaluation.json").write_text(json.dumps(account | {"model_sha256": "0" * 64}))
     with pytest.raises(CallError, match="is of another model"):
         write_card(home.run, tmp_path / "README.md", evaluations=[other])
@@ -154,6 +159,7 @@ def test_prompts_are_words_and_never_markup(home, tmp_path):
     changed = shutil.copytree(home.evaluation, tmp_path / "changed")
     account = json.loads((changed / "evaluation.json").read_text())
     account["prompts"]["edema"]["positive"] = ["Ödem | <b>links</b>\n# nicht", "`code`"]
+    forget_checksums(changed)
     (changed / "evaluation.json").write_text(json.dumps(account))
     text = written(home.run, tmp_path / "README.md", evaluations=[changed])
     assert "| Ödem \\| \\<b>links\\</b> # nicht; \\`code\\` |" in text
@@ -164,6 +170,7 @@ def test_local_weights_are_not_named_and_public_ones_are(home, tmp_path):
     config = json.loads((run / "config.json").read_text())
     config["image"]["pretrained"], config["text"]["pretrained"] = str(tmp_path / "secret"), "some/model"
     config["init"] = str(tmp_path / "before")
+    forget_checksums(run)
     (run / "config.json").write_text(json.dumps(config))
     text = written(run, tmp_path / "README.md")
     assert str(tmp_path) not in text

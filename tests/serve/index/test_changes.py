@@ -16,7 +16,7 @@ from medistill.serve.index.filters import Filters
 from medistill.serve.index.folder import nearest
 from medistill.serve.index.folder.index import FolderIndex
 from medistill.serve.index.folder.writing import change
-from medistill.serve.index.index import index_for, open_index
+from medistill.serve.index.index import fill, index_for, open_index
 from tests.serve.index.brute import assert_equal, brute
 from tests.serve.index.conftest import DIM, Made, make_table, unit
 
@@ -89,7 +89,7 @@ def test_adding_the_same_table_again_changes_nothing(tables, kind, tmp_path):
     for _ in range(3):
         index.add(tables[0].table)
         assert_holds(index, tables[0])
-    assert len(list((tmp_path / "index").iterdir())) == 2
+    assert len(list((tmp_path / "index").glob("part-*"))) == 1
 
 
 def test_an_index_that_was_emptied_can_be_filled_again(tables, kind, tmp_path):
@@ -197,7 +197,7 @@ def test_whatever_moment_it_is_killed_at_the_index_is_old_or_new(tables, operati
         index.add(tables[1].table)  # what the kill left is in nobody's way
         assert_whole(index, together(state, tables[1]))
         left = {path.name for path in index.folder.iterdir()}
-        assert left == {"index.json", *(part.folder.name for part in index.snapshot.parts)}
+        assert left == {"index.json", "checksums.json", *(part.folder.name for part in index.snapshot.parts)}
     assert reached == sorted(reached)  # once new, for good
     assert (reached[0], reached[-1]) == (False, True)
 
@@ -228,3 +228,18 @@ def test_what_was_acknowledged_outlives_kills_at_any_time(tables, tmp_path):
         # The step after the last one that was told of may have been taken as well.
         assert len(index) in (60, 100)
         assert_whole(index, together(*tables[: 1 + (len(index) == 100)]))
+
+
+def test_a_table_of_no_images_is_a_table(tmp_path):
+    """It makes the index of its model, as any other does."""
+    make_table(tmp_path / "none.arrow", 0)
+    record = fill(
+        tmp_path / "index", tmp_path / "none.arrow", kind=None, delete=(), on_progress=lambda *_: None
+    )
+    assert (record["images"], record["added"]) == (0, 0)
+    made = make_table(tmp_path / "table.arrow")
+    record = fill(
+        tmp_path / "index", tmp_path / "table.arrow", kind=None, delete=(), on_progress=lambda *_: None
+    )
+    assert (record["images"], record["added"]) == (60, 60)
+    assert_whole(open_index(tmp_path / "index"), made)

@@ -12,6 +12,7 @@ from medistill.model.saved import load, save_model
 from medistill.serve.index.case import Case, Hit, case_id
 from medistill.serve.index.find import case_image
 from medistill.serve.index.index import open_index
+from medistill.serve.index.table import open_table
 from tests.cli.test_cli import call, one_line
 from tests.conftest import tiny_model, write_noise_corpus
 
@@ -135,3 +136,21 @@ def test_a_table_of_another_model_is_refused(home, tmp_path, capsys):
     assert call("index", tmp_path / "other.arrow", "--out", home / "index") == 2
     assert "is of another model" in one_line(capsys)
     assert len(open_index(home / "index")) == 60
+
+
+def test_an_index_that_was_emptied_says_so_and_nothing_of_views(home, tmp_path, capsys):
+    index = tmp_path / "index"
+    call("index", home / "table.arrow", "--out", index)
+    call("index", "--out", index, "--delete", *sorted(open_table(home / "table.arrow").study_ids()))
+    for flags in (
+        ["--view", "PA"],
+        ["--sex", "F"],
+        ["--source", "x"],
+        ["--label", "edema"],
+        ["--min-age", 0],
+    ):
+        capsys.readouterr()
+        assert call("search", index, "--text", "lung", *flags) == 2
+        assert "the index is empty" in one_line(capsys)
+    assert call("search", index, "--text", "lung") == 0
+    assert "no study was found" in capsys.readouterr().err

@@ -22,7 +22,8 @@ from medistill.serve.index import embed as module
 from medistill.serve.index.embed import embed
 from medistill.serve.index.index import index_for
 from medistill.serve.index.table import open_table
-from tests.conftest import each_a_unit, tiny_model
+from medistill.system.checksums import sums_alone
+from tests.conftest import each_a_unit, forget_checksums, tiny_model
 from tests.pictures import NO_PALETTE
 
 
@@ -78,7 +79,7 @@ def test_a_row_says_what_the_corpus_says_and_what_the_model_gives(home, tmp_path
     assert about.scale == pytest.approx(model.scale)
     assert about.corpora[0].path == str(home / "corpus")
     assert not about.phantoms
-    assert [path.name for path in tmp_path.iterdir()] == ["table.arrow"]
+    assert {path.name for path in tmp_path.iterdir()} == {"table.arrow", "table.arrow.checksums.json"}
 
 
 def test_a_study_without_a_report_is_found_with_an_empty_text(home, tmp_path):
@@ -115,7 +116,8 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(home, tmp_path, monkeypatch):
     assert sum(seen) == 40
     assert max(seen) == 16
     assert (tmp_path / "table.arrow").read_bytes() == (tmp_path / "whole.arrow").read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"table.arrow", "whole.arrow"}
+    assert {path.name for path in tmp_path.glob("*.arrow")} == {"table.arrow", "whole.arrow"}
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_finished_table_is_left_alone_and_another_is_not_overwritten(home, tmp_path):
@@ -156,6 +158,7 @@ def test_two_at_once_are_refused(home, tmp_path):
 def test_a_file_that_is_no_table_is_one_line(home, tmp_path, held, said):
     path = tmp_path / "table.arrow"
     embed(home / "model", home / "corpus", path)
+    sums_alone(path).unlink()
     if isinstance(held, bytes):
         path.write_bytes(held)
     elif held == "cut":
@@ -213,6 +216,7 @@ def test_a_moved_or_changed_corpus_is_said_when_a_picture_is_asked_for(home, tmp
         case_image(index, case)
     card = (tmp_path / "moved" / "card.json").read_text()
     shutil.copytree(tmp_path / "moved", tmp_path / "corpus")
+    forget_checksums(tmp_path / "corpus")
     (tmp_path / "corpus" / "card.json").write_text(card.replace('"sha256": "', '"sha256": "0'))
     with pytest.raises(CallError, match="is not the one that was indexed"):
         case_image(index, case)

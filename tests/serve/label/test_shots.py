@@ -16,6 +16,7 @@ from medistill.model.saved import load, save_model
 from medistill.serve.label import label
 from medistill.serve.label.classifier import read_classifier
 from medistill.serve.label.from_shots import affine, folds, out_of_fold, platt
+from medistill.serve.label.shots import read_shots
 from medistill.serve.wanted import Wanted
 from tests.conftest import tiny_model
 from tests.serve.conftest import shown, write_films
@@ -99,6 +100,7 @@ def test_a_saved_classifier_labels_to_the_same_bytes(german, tmp_path):
     label(german.run, tmp_path / "b.csv", Wanted(classifier=tmp_path / "kept"), images=german.films)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert {path.name for path in (tmp_path / "kept").iterdir()} == {
+        "checksums.json",
         "classifier.safetensors",
         "classifier.json",
     }
@@ -236,3 +238,42 @@ def test_a_model_folder_may_be_moved(german, tmp_path):
     wanted = Wanted(classifier=tmp_path / "a.classifier")
     label(tmp_path / "elsewhere", tmp_path / "b.csv", wanted, images=german.films)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("https://example.org/a.png", r"named by a URL \(https\)"),
+        ("C:\\a.png", "named by a path of Windows"),
+    ],
+)
+def test_an_image_of_the_table_that_is_no_path_here_is_called_what_it_is(german, tmp_path, name, reason):
+    (tmp_path / "shots.csv").write_text(f"image,effusion\n{name},1\n")
+    with pytest.raises(CallError, match=f"row 1 of shots.csv: image {reason}"):
+        label(german.run, tmp_path / "out.csv", Wanted(shots=tmp_path / "shots.csv"), images=german.films)
+
+
+def test_an_example_named_with_backslashes_and_semicolons_is_found(german, tmp_path):
+    shots = write_shots(tmp_path / "shots.csv", range(60))
+    shots.write_text(shots.read_text().replace("/", "\\").replace(",", ";"))
+    told = label(german.run, tmp_path / "labels.csv", Wanted(shots=shots), images=german.films)
+    assert told["findings"]["effusion"]["positive"] == 30
+
+
+def test_all_spellings_of_a_patient_are_in_one_fold(tmp_path):
+    rows = ["image,patient_id,effusion", "a.png,10,1", "b.png,10.0,0", "c.png,P-7,1", "d.png,p7,0"]
+    (tmp_path / "shots.csv").write_text("\n".join(rows))
+    assert read_shots(tmp_path / "shots.csv").patients == ("10", "10", "P-7", "P-7")
+
+
+def test_a_study_that_the_corpus_spells_otherwise_says_how_many_would_match(german, tmp_path):
+    study = open_corpus(german.corpus).split("test").study_ids[0]
+    (tmp_path / "shots.csv").write_text(f"study_id,effusion\n{study.upper()}.,1\n")
+    with pytest.raises(CallError, match="no such study in the corpus; 1 of 1 such would match if case"):
+        label(german.run, tmp_path / "out.csv", Wanted(shots=tmp_path / "shots.csv"), data=german.corpus)
+
+
+def test_a_rounded_study_id_is_an_error(tmp_path):
+    (tmp_path / "shots.csv").write_text("study_id,effusion\n1.2E+11,1\n")
+    with pytest.raises(CallError, match=r"column `study_id` of shots.csv, row 1: .* has rounded"):
+        read_shots(tmp_path / "shots.csv")

@@ -25,6 +25,7 @@ CHECKS: Mapping[str, str] = {
     "image_metadata": "Metadata in image files",
     "empty_texts": "Empty texts",
     "cut_texts": "Texts cut in mid-sentence",
+    "rows_in_texts": "Rows of a table in texts",
     "long_texts": "Texts a recipe would cut",
     "labels": "Label balance",
     "identifiers": "Identifiers in texts, possibly",

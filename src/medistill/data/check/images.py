@@ -127,9 +127,9 @@ def _measured(corpus: Corpus, start: int) -> Measures:
     images = min(_CHUNK, corpus.table.num_rows - start)
     part, unreadable = _room(images), dict[int, str]()
     for row in range(images):
-        file = corpus.cell("image", start + row) or b""
-        part.file[row] = hashed(file)
         try:
+            file = corpus.cell("image", start + row) or b""
+            part.file[row] = hashed(file)
             with decoding():
                 image = decode_stored(file)
         except MedistillError as error:

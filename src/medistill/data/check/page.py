@@ -24,6 +24,7 @@ ADVICE: Mapping[str, str] = {
     "tiny_images": "Thumbnails, probably: find the full images.",
     "image_metadata": "Prepare the corpus again: medistill stores 8-bit grey pixels and nothing else.",
     "empty_texts": "Leave these rows out: a missing report must not be trained on.",
+    "rows_in_texts": "Look for a stray quotation mark in the table, and prepare again from one without it.",
     "cut_texts": "Look for a column limit or a parser that stops early at the source.",
     "long_texts": "Choose the impression, put it first, or raise --max-tokens.",
     "labels": "Figures of such a finding are not defined in that split: split again, or leave it out.",

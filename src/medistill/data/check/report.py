@@ -10,9 +10,10 @@ from medistill.data.check.flag import ACROSS, CHECKS, Flag, row_id
 from medistill.data.check.page import page
 from medistill.data.check.run import Checked, check_corpus
 from medistill.data.corpus import Corpus, open_corpus
-from medistill.system.atomic import write_atomically
+from medistill.system.atomic import write_together
 from medistill.system.isolated import cores
 from medistill.system.json_files import canonical_json
+from medistill.system.locks import writing
 from medistill.system.private import private_files
 from medistill.system.progress import Progress
 
@@ -36,13 +37,12 @@ def check_and_write(
     show_ids     name study and patient ids in check.json, beside the salted ones
     """
     corpus = open_corpus(path)
-    out.mkdir(parents=True, exist_ok=True)
-    checked = check_corpus(corpus, workers=cores(), on_progress=on_progress)
-    text = canonical_json(as_json(checked, show_ids=show_ids))
-    report: dict[str, Any] = json.loads(text)
-    report["checks"] = {name: report["checks"][name] for name in CHECKS}  # in the order they are shown in
-    write_atomically(out / REPORT, text)
-    write_atomically(out / PAGE, page(checked, report, with_cases=with_cases))
+    with writing(out):
+        checked = check_corpus(corpus, workers=cores(), on_progress=on_progress)
+        text = canonical_json(as_json(checked, show_ids=show_ids))
+        report: dict[str, Any] = json.loads(text)
+        report["checks"] = {name: report["checks"][name] for name in CHECKS}  # in the order they are shown in
+        write_together(out, {REPORT: text, PAGE: page(checked, report, with_cases=with_cases)})
     return report
 
 

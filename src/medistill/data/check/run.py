@@ -9,6 +9,7 @@ import numpy as np
 from medistill.data.check.alike import alike_pairs
 from medistill.data.check.flag import CHECKS, Flag
 from medistill.data.check.images import image_flags, measure_images
+from medistill.data.check.rows import row_flags
 from medistill.data.check.splits import (
     Ids,
     Splits,
@@ -74,6 +75,7 @@ def check_corpus(corpus: Corpus, *, workers: int = 1, on_progress: Progress | No
         *text_flags(texts, patients, splits),
         *image_flags(measures),
         *single_text_flags(texts),
+        *row_flags(corpus),
         *label_flags(labels),
     )
     in_order = sorted(flags, key=lambda flag: tuple(CHECKS).index(flag.check))

@@ -13,7 +13,7 @@ from medistill.data.check.flag import Flag, groups_of_equals, hashes, listed
 from medistill.data.check.images import Measures
 from medistill.data.check.texts import Texts
 from medistill.data.corpus import Corpus
-from medistill.data.ids import KnownIds, canonical, counted_kinds, differences
+from medistill.data.ids import by_group, counted_kinds, differences
 
 MANY = 100
 """Patients a corpus needs before a text that two of them have counts as rare."""
@@ -48,10 +48,7 @@ class Ids:
     def __init__(self, corpus: Corpus, name: str) -> None:
         self.spelled: list[str] = [value or "" for value in corpus.table[name].to_pylist()]
         """As it stands in each row."""
-        self.known = KnownIds()
-        # Those that leave out issuer or separators first: each may be any of those that have them.
-        for spelling in sorted(dict.fromkeys(self.spelled), key=_detail):
-            self.known.first(spelling)
+        self.known = by_group(self.spelled)
         self.keys: UInt64[np.ndarray, " n"] = hashes(map(self.known.first, self.spelled))
         """A hash of each row's, equal for one id."""
 
@@ -59,11 +56,6 @@ class Ids:
         """How the spellings of one part of these rows differ from the others; nothing if any is equal."""
         one, other = ({self.spelled[row] for row in rows[side]} for side in (in_one, ~in_one))
         return () if one & other else differences(min(one), min(other))
-
-
-def _detail(spelling: str) -> tuple[bool, bool]:
-    form = canonical(spelling)
-    return bool(form.issuer), bool(form.joined)
 
 
 def ids_of(corpus: Corpus, name: str) -> UInt64[np.ndarray, " n"]:

@@ -5,6 +5,7 @@ import hmac
 import importlib
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,16 +72,21 @@ class Deidentifier:
 
 
 def read_key(path: Path, out: Path) -> bytes:
-    """The secret in a file, made anew where there is none; CallError if it lies where the corpus will."""
+    """The secret in a file, made anew where there is none; CallError if others may read it."""
     if out.absolute() in path.absolute().parents:
         raise CallError(f"the key {path} would lie in the corpus, which is passed on: name a place elsewhere")
     try:
         if not path.exists():
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
                 file.write(secrets.token_hex(32) + "\n")
-        key = path.read_bytes().strip()
+        mode, key = path.stat().st_mode, path.read_bytes().strip()
     except OSError as error:
         raise CallError(f"the key {path} cannot be read or made: {error.strerror}") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise CallError(
+            f"the key {path} is open to other users (mode {stat.S_IMODE(mode):o}): `chmod 600` it, and "
+            "take another if any of them may have read it"
+        )
     if len(key) < 16:
         raise CallError(f"the key in {path} has {len(key)} bytes; at least 16 are needed")
     return key

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medistill.data.corpus import CARD
-from medistill.data.ids import KnownIds
+from medistill.data.ids import KnownIds, counted_kinds
 from medistill.data.prepare.deidentify import Deidentifier
 from medistill.data.prepare.file_by_file import Items, read_isolated
 from medistill.data.prepare.on_ray import read_on_ray, require_ray
@@ -20,6 +20,7 @@ from medistill.data.sources import Reading, Source
 from medistill.data.sources.parts.draft import Draft, ScannedSource
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError
+from medistill.system.checksums import read_checked
 from medistill.system.isolated import IsolatedPool, cores
 from medistill.system.progress import Progress
 
@@ -83,13 +84,16 @@ def prepare(
         on_progress=stage,
     )
     change = functools.partial(deidentify, val=val, test=test) if deidentify else None
-    read = functools.partial(results, engine=engine, workers=workers, change=change)
+    known = KnownIds()
+    read = functools.partial(results, engine=engine, workers=workers, change=change, known=known)
     try:
         card = write(functools.partial(read, reading))
     except OtherUnitsError:
         log.info("the source has changed since the run that was stopped: beginning again")
         card = write(functools.partial(read, _opened(source, limit, scanners, on_progress)))
     stage.end()
+    if known.unified:
+        log.info("%s other spellings of patient ids: %s", f"{known.unified:,}", counted_kinds(known.kinds))
     return card
 
 
@@ -105,12 +109,14 @@ def results(
     engine: Engine = "local",
     workers: int = 0,
     change: Callable[[Study], Study] | None = None,
+    known: KnownIds | None = None,
 ) -> Iterator[tuple[Place, Items]]:
     """What comes of each unit behind a place, with the place behind it; `change` is applied to its studies.
 
+    known   takes the ids of their patients, of whom `change` is given the first spelling
     OtherUnitsError if the source does not come by the place.
     """
-    place, known = BEGINNING, KnownIds()
+    place, known = BEGINNING, known or KnownIds()
     units = _noted(reading.units, known) if change else iter(reading.units)
     for unit in itertools.islice(units, after.units):
         place = place.after(unit, 0)
@@ -195,7 +201,7 @@ class _Stage:
 def _card_of(out: Path, made_with: Mapping[str, Any], source: str) -> dict[str, Any] | None:
     """The card of the corpus in `out` if it was made of such a source with these options."""
     try:
-        card: Any = json.loads((out / CARD).read_text("utf-8"))
+        card: Any = json.loads(read_checked(out / CARD))
         same = card["source"] == source and card["made_with"] == json.loads(json.dumps(made_with))
         return card if same and card["units"] else None
     except (OSError, ValueError, KeyError, TypeError):  # no card of this version: what is there stays

@@ -26,7 +26,9 @@ class Tally:
         self._split_of: dict[str, str] = {}
         self._patient_of: dict[str, str] = {}
         self._patients = KnownIds()
+        self._split_of_first: dict[str, str] = {}
         self._torn_patients: set[str] = set()
+        self._torn_spellings: set[str] = set()
         self._shared_studies: set[str] = set()
         self._hash = hashlib.sha256()
 
@@ -39,7 +41,9 @@ class Tally:
     def count(self, row: dict[str, Any], digest: bytes) -> None:
         """Add a row, given with its `row_digest`: patients, studies, labels, hash."""
         split, study, patient = row["split"], row["study_id"], row["patient_id"]
-        self._patients.first(patient)
+        first = self._patients.first(patient)
+        if self._split_of_first.setdefault(first, split) != split:
+            self._torn_spellings.add(first)
         if self._split_of.setdefault(patient, split) != split:
             self._torn_patients.add(patient)
         if self._patient_of.setdefault(study, patient) != patient:
@@ -76,7 +80,9 @@ class Tally:
             for split in sorted(self._images, key=_split_order)
         }
         totals = {"images": self.images, "studies": len(self._patient_of), "patients": len(self._split_of)}
-        ids = {"patient_ids": unified} if (unified := self._patients.card()) else {}
+        ids: dict[str, Any] = {"patient_ids": unified} if (unified := self._patients.card()) else {}
+        if self._torn_spellings:  # not refused: whether they are one patient is for people to say
+            ids["patient_ids"] |= {"in_two_splits": len(self._torn_spellings)}
         card = {"findings": list(self.findings), **totals, "splits": splits, "sha256": self._hash.hexdigest()}
         return card | ids
 

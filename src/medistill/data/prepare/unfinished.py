@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +15,10 @@ import pyarrow as pa
 from medistill.data.corpus import TABLE
 from medistill.data.prepare.rejects import Line
 from medistill.errors import CallError
+from medistill.system.checksums import SUMS, write_sums
 from medistill.system.journal import Journal, append_durably
-from medistill.system.locks import being_written, locked
+from medistill.system.locks import being_written, locked, own_folder
+from medistill.system.pieces import part_of
 
 _JOURNAL = "journal.jsonl"
 _LOCK = "lock"  # of a run that an earlier version began
@@ -57,6 +59,8 @@ class Commit:
     digests: Sequence[str]
     """Of its rows."""
     rejects: Sequence[Line]
+    sums: Sequence[Mapping[str, Any]] = ()
+    """Checksums of what was added to the table, taken before it went to the disk."""
 
 
 class Unfinished:
@@ -67,14 +71,15 @@ class Unfinished:
         self._start = json.loads(json.dumps(start))
         self._journal = Journal(folder / _JOURNAL, folder / TABLE)
         entries = self._journal.left()
-        same = bool(entries) and entries[0] == self._start
+        same = bool(entries) and entries[0] == self._start and all("sums" in entry for entry in entries[1:])
         self.commits = [_commit(entry) for entry in entries[1:]] if same else []
+        self._sums = [part for commit in self.commits for part in commit.sums]
         if not self.commits:
             self.clear()
 
     def clear(self) -> None:
         """Forget what is there."""
-        self.commits = []
+        self.commits, self._sums = [], list[Mapping[str, Any]]()
         self._journal.begin(self._start, self.schema.serialize().to_pybytes())
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -87,12 +92,16 @@ class Unfinished:
 
     def commit(self, rows: Sequence[Mapping[str, Any]], commit: Commit) -> None:
         """Write rows and, once they are on the disk, that they are."""
-        batch = pa.RecordBatch.from_pylist(list(rows), self.schema).serialize().to_pybytes() if rows else b""
-        self._journal.append(batch, asdict(commit))
+        batch = pa.RecordBatch.from_pylist(list(rows), self.schema).serialize() if rows else None
+        sums = [_sums_of(batch, self.schema, [row["image"] for row in rows])] if batch else []
+        self._journal.append(batch.to_pybytes() if batch else b"", asdict(replace(commit, sums=sums)))
+        self._sums += sums
 
     def close(self) -> None:
         """End the table; the folder then holds nothing but the corpus."""
         append_durably(self.folder / TABLE, _END_OF_STREAM)
+        parts = [part_of(memoryview(self.schema.serialize())), *self._sums, part_of(_END_OF_STREAM)]
+        write_sums(self.folder / SUMS, {TABLE: {"parts": parts}})
         for name in (_JOURNAL, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
 
@@ -105,7 +114,7 @@ def unfinished(out: Path, schema: pa.Schema, start: Mapping[str, Any]) -> Genera
     """
     folder = out.parent / f".{out.name}.partial"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        own_folder(folder)
     except OSError as error:
         raise CallError(f"cannot make the folder {out}: {error.strerror}") from error
     with locked(folder, being_written(out)):
@@ -115,6 +124,13 @@ def unfinished(out: Path, schema: pa.Schema, start: Mapping[str, Any]) -> Genera
         finally:
             if not folder.exists() or not _saved(folder):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sums_of(batch: pa.Buffer, schema: pa.Schema, images: Sequence[bytes]) -> dict[str, Any]:
+    """The checksums of a batch as it lies in the file, and of each image in it."""
+    column = pa.ipc.read_record_batch(batch, schema).column("image")
+    content = column.buffers()[2]
+    return part_of(memoryview(batch), content.address - batch.address if content else 0, images)
 
 
 def _saved(folder: Path) -> bool:
@@ -129,4 +145,5 @@ def _commit(values: Mapping[str, Any]) -> Commit:
         place=Place(*values["place"]),
         digests=values["digests"],
         rejects=[Line(*line) for line in values["rejects"]],
+        sums=values["sums"],
     )

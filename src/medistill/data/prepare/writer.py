@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from medistill.data.columns import corpus_schema
 from medistill.data.corpus import CARD, FORMAT, TABLE
 from medistill.data.prepare.rejects import REJECTS, RejectLog
 from medistill.data.prepare.tally import Tally, row_digest
@@ -24,7 +25,8 @@ from medistill.data.prepare.unfinished import (
 from medistill.data.split import check_fractions
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
-from medistill.system.atomic import sync_folder, write_atomically
+from medistill.system.atomic import sync_folder
+from medistill.system.checksums import SUMS, add_sums, write_checked
 from medistill.system.private import private_files
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ def write_corpus(
     start = {**card, "findings": tally.findings, "show_paths": show_paths}
     try:
         check_free(out)
-        with unfinished(out, _schema(tally.findings), start) as partial:
+        with unfinished(out, corpus_schema(tally.findings), start) as partial:
             pending = _Pending(partial, tally, rejects)
             pending.restore()
             pending.add_all(results, on_progress)
@@ -164,37 +166,14 @@ def _check(partial: Unfinished, tally: Tally, rejects: RejectLog, out: Path, all
 
 def _complete(partial: Unfinished, rejects: RejectLog, card: Mapping[str, Any], out: Path) -> None:
     """The files beside the table, and the folder's own name."""
+    (partial.folder / SUMS).unlink(missing_ok=True)  # of a run that was killed at its end
     _describe(partial.folder, partial.schema)
     rejects.write(partial.folder / REJECTS)
-    write_atomically(partial.folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    add_sums(partial.folder, REJECTS)
+    write_checked(partial.folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
     partial.close()
     partial.folder.rename(out)
     sync_folder(out.parent)
-
-
-def _schema(findings: tuple[str, ...]) -> pa.Schema:
-    def per_finding(kind: pa.DataType) -> pa.StructType:
-        return pa.struct([pa.field(finding, kind) for finding in findings])
-
-    return pa.schema(
-        {
-            "study_id": pa.string(),
-            "patient_id": pa.string(),
-            "split": pa.string(),
-            "image": pa.large_binary(),
-            "view": pa.string(),
-            "sex": pa.string(),
-            "age": pa.float32(),
-            "date": pa.date32(),
-            "text": pa.string(),
-            "findings": pa.string(),
-            "impression": pa.string(),
-            "labels": per_finding(pa.int8()),
-            "boxes": per_finding(pa.list_(pa.float32())),
-            "mask": per_finding(pa.large_binary()),
-            "source": pa.string(),
-        }
-    )
 
 
 def _describe(folder: Path, schema: pa.Schema) -> None:
@@ -202,7 +181,7 @@ def _describe(folder: Path, schema: pa.Schema) -> None:
     from datasets import Features  # half a second to import, and only the writer needs it
 
     features = Features.from_arrow_schema(schema).to_dict()
-    write_atomically(folder / "dataset_info.json", json.dumps({"features": features}))
+    write_checked(folder / "dataset_info.json", json.dumps({"features": features}))
     state = {"_data_files": [{"filename": TABLE}], "_fingerprint": "0" * 16, "_split": None}
     state |= {
         "_format_columns": None,
@@ -210,7 +189,7 @@ def _describe(folder: Path, schema: pa.Schema) -> None:
         "_format_type": None,
         "_output_all_columns": False,
     }
-    write_atomically(folder / "state.json", json.dumps(state))
+    write_checked(folder / "state.json", json.dumps(state))
 
 
 def _check_rejects(rejects: RejectLog, accepted: int, out: Path, allowed: bool) -> None:

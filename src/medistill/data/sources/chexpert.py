@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
 
+from medistill.data.ids import would_match
 from medistill.data.image import MAX_PIXELS
 from medistill.data.sources.parts.cells import age_in_years, has_words, joined, sex_name, view_name
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
 from medistill.data.sources.parts.labels import LabelColumns
+from medistill.data.sources.parts.paths import with_slashes
 from medistill.data.sources.parts.published import check_apart, first_file, published_table
 from medistill.data.sources.parts.subset import OTHER_IMAGE, Subset, chexpert_5x200, name_of_5x200
 from medistill.data.sources.parts.table import Row, Table
@@ -84,7 +86,7 @@ class ChexpertSource:
         reports = None if self.reports is None else _reports(self.reports)
         subset = Subset() if self.subset_seed is None else _subset(tables[0], labels[0], self.subset_seed)
         return Reading(
-            units=self._units(_Plan(tree, reports, subset), tables, labels),
+            units=self._units(_Plan(tree, reports, subset, _unreported(tables[0], reports)), tables, labels),
             work=image_work(self.size, self.max_pixels),
             findings=labels[0].findings,
             expected=sum(table.length for table in tables),
@@ -115,7 +117,7 @@ class ChexpertSource:
         if split is None:
             return Reject(row=number, reason=OTHER_IMAGE, path=path, skipped=True)
         if split == "train" and plan.reports is not None and not report.text:
-            return Reject(row=number, reason="no report in the table of --reports", path=path)
+            return Reject(row=number, reason=plan.unreported, path=path)
         study = self._study(
             place._replace(split=split),
             labels.of(row),
@@ -204,6 +206,8 @@ class _Plan(NamedTuple):
     reports: "Mapping[str, _Report] | None"
     subset: Subset
     """Its images by their paths, as the table has them."""
+    unreported: str
+    """Why an image to train on without a report is set aside."""
 
 
 class _Report(NamedTuple):
@@ -213,8 +217,14 @@ class _Report(NamedTuple):
 
 
 def _place(path: str) -> _Place | None:
-    match = _PLACE.fullmatch(path)
+    match = _PLACE.fullmatch(with_slashes(path))
     return _Place(match[1], match[2], match[3], match[5]) if match else None
+
+
+def _unreported(table: Table, reports: "Mapping[str, _Report] | None") -> str:
+    places = (_place(row.cells["Path"].strip()) for row in table.rows() if row.fault is None)
+    studies = {place.study for place in places if place} if reports else set[str]()
+    return f"no report in the table of --reports{would_match(studies, reports or {})}"
 
 
 def _patients(tables: list[Table]) -> Iterator[tuple[str, str]]:

@@ -18,8 +18,9 @@ from medistill.data.sources.parts.cells import (
 )
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, options_of
 from medistill.data.sources.parts.labels import LabelColumns
+from medistill.data.sources.parts.paths import named_file
 from medistill.data.sources.parts.reports import understood
-from medistill.data.sources.parts.table import Row, Table
+from medistill.data.sources.parts.table import Row, Table, check_ids
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 
@@ -39,7 +40,7 @@ class CsvSource:
     name: ClassVar[str] = "csv"
 
     path: Path
-    """The CSV file: UTF-8, commas, a header line."""
+    """The CSV file: UTF-8, a header line; separated by commas, semicolons, tabs or bars."""
     image: str = "image"
     """Column of the image file, relative to the CSV file's folder."""
     text: tuple[str, ...] = ("text",)
@@ -86,11 +87,13 @@ class CsvSource:
     """Bits of grey to store; 16 keeps more than 8 where the file has them, as PNG."""
 
     def made_with(self) -> dict[str, Any]:
-        return options_of(self)
+        # Not named where it is off, so that a corpus made before there was such a flag is known again.
+        return options_of(self, but=("path",) if self.classes_separator else ("path", "classes_separator"))
 
     def open(self) -> Reading:
         table = Table(self.path, known={*_NAMES, *self._named()})
         columns = self._columns(table)
+        check_ids(table, (columns["patient_id"], columns["study_id"]))
         split = columns["split"]
         if split and not self._has_splits(table, split, columns):
             columns["split"] = None
@@ -196,7 +199,7 @@ class CsvSource:
             source=self.name,
         )
         file = ImageFile(
-            row=row.number, path=self.path.parent / name, name=name, view=view_name(cell("view"))
+            row=row.number, path=named_file(self.path.parent, name), name=name, view=view_name(cell("view"))
         )
         return Draft(study=understood(study, self.sections, self.rule_labels), files=(file,))
 

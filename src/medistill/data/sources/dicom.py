@@ -1,16 +1,14 @@
 """A tree of DICOM files joined with reports, as a source."""
 
-import datetime
 import functools
 import itertools
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 from medistill.data.dicom.file import require_pydicom
-from medistill.data.dicom.header import DicomHeader
 from medistill.data.dicom.image import Frames, dicom_images
 from medistill.data.image import MAX_PIXELS, Depth, Kept, kept_frames
 from medistill.data.report.sections import TextChoice
@@ -25,13 +23,13 @@ from medistill.data.sources.parts.draft import (
     finished,
     options_of,
 )
+from medistill.data.sources.parts.join import Identity, People, Plan, join_counts, people_of, planned
 from medistill.data.sources.parts.reports import (
     CsvReports,
     Join,
     Report,
     Reports,
     TextReports,
-    keys_of,
     understood,
     winners,
 )
@@ -57,6 +55,9 @@ class DicomSource:
     """What reports and images have in common: accession number, study instance UID, or file name."""
     key: str | None = None
     """Column of the key; by default `accession`, `study_uid` or `file`. It may name several, as A1;A2."""
+    loose_ids: bool = False
+    """Join by another spelling of the key too (case, leading zeros, decimals, separators), where only one
+    report and one image have it; the card counts them."""
     text: tuple[str, ...] = ("text",)
     """Column of the text to train on; several are joined as sentences."""
     status: str | None = None
@@ -87,7 +88,10 @@ class DicomSource:
     """Refuse images of more pixels than this."""
 
     def made_with(self) -> dict[str, Any]:
-        return options_of(self, but=("path", "reports"))
+        # Not named where it is off, so that a corpus made before there was such a flag is known again.
+        return options_of(
+            self, but=("path", "reports") if self.loose_ids else ("path", "reports", "loose_ids")
+        )
 
     def open(self) -> Reading:
         return self.scan(0)
@@ -115,13 +119,15 @@ class DicomSource:
         if not files:
             raise CallError(_nothing_in(self.path, aside))
         rows = itertools.count()
-        plan = _planned(files, winners(report for report, _ in zip(reports, rows, strict=False)), self.join)
+        used = winners(report for report, _ in zip(reports, rows, strict=False))
+        plan = planned(files, used, self.join, loose=self.loose_ids)
+        people = people_of(files, self.patient_is_study)
         return Reading(
-            units=self._units(reports, plan, files, aside),
+            units=self._units(reports, plan, people, files, aside),
             work=functools.partial(finished, store=self._stored),
             findings=FINDINGS if self.rule_labels else (),
-            expected=len(aside) + next(rows) + len(files) - sum(map(len, plan.values())),
-            notes={"join": _counts(plan, files, self.join)},
+            expected=len(aside) + next(rows) + len(files) - sum(map(len, plan.images.values())),
+            notes={"join": join_counts(plan, files, self.join)} | _unified(people),
         )
 
     def _open_reports(self, path: Path) -> Reports:
@@ -144,34 +150,33 @@ class DicomSource:
         return kept_frames(images, size=self.size, depth=self.depth)
 
     def _units(
-        self, reports: Reports, plan: dict[int, list[DicomFile]], files: list[DicomFile], aside: list[Reject]
+        self, reports: Reports, plan: Plan, people: People, files: list[DicomFile], aside: list[Reject]
     ) -> Iterator[Draft | Reject]:
         yield from aside
         for report in reports:
-            yield from self._of_report(report, plan)
-        matched = {file.row for group in plan.values() for file in group}
+            yield from self._of_report(report, plan, people)
+        matched = {file.row for group in plan.images.values() for file in group}
         for file in files:
             if file.row not in matched:
-                yield Reject(row=file.row, reason="no report goes with the image", path=file.name)
+                yield Reject(row=file.row, reason=plan.alone, path=file.name)
 
-    def _of_report(self, report: Report, plan: dict[int, list[DicomFile]]) -> Iterator[Draft | Reject]:
-        if reason := _unused(report, plan):
+    def _of_report(self, report: Report, plan: Plan, people: People) -> Iterator[Draft | Reject]:
+        if reason := _unused(report, plan.images):
             yield Reject(row=report.row, reason=reason, path=";".join(report.keys), skipped=True)
             return
-        files = plan[report.row]
-        people = {identity(file.header, self.patient_is_study).patient_id for file in files}
-        if len(people) > 1 or "" in people:
-            reason = "no patient id" if "" in people else "one report for images of several patients"
+        files = plan.images[report.row]
+        patients = {people.identity(file.header).patient_id for file in files}
+        if len(patients) > 1 or "" in patients:
+            reason = "no patient id" if "" in patients else "one report for images of several patients"
             yield from (Reject(row=file.row, reason=reason, path=file.name) for file in files)
             return
         try:
-            yield self._draft(report, files)
+            yield self._draft(report, files, people.identity(files[0].header))
         except MedistillError as error:
             yield Reject(row=report.row, reason=str(error), path=";".join(report.keys))
 
-    def _draft(self, report: Report, files: list[DicomFile]) -> Draft:
+    def _draft(self, report: Report, files: list[DicomFile], who: Identity) -> Draft:
         headers = [file.header for file in files]
-        who = identity(headers[0], self.patient_is_study)
         study = Study(
             study_id=who.study_id,
             patient_id=who.patient_id,
@@ -190,49 +195,11 @@ class DicomSource:
         return Draft(study=understood(study, self.sections, self.rule_labels), files=tuple(images))
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What says who and when; empty where the header does not say."""
-
-    study_id: str
-    patient_id: str
-    date: datetime.date | None
+def _unified(people: People) -> dict[str, Any]:
+    return {"patient_ids": dict(people.unified)} if people.unified else {}
 
 
-def identity(header: DicomHeader, patient_is_study: bool) -> Identity:
-    """The one place where identifiers of a header become those of a corpus."""
-    study = header.study_uid or header.accession or header.sop_uid
-    # A backslash cannot be part of either: no two people share "issuer\\id".
-    patient = f"{header.issuer}\\{header.patient_id}" if header.issuer else header.patient_id
-    who = study if patient_is_study else patient if header.patient_id else ""
-    return Identity(study, who, header.date)
-
-
-def _planned(files: list[DicomFile], rows: dict[int, list[str]], join: Join) -> dict[int, list[DicomFile]]:
-    """For each row that is used, its images in order; an image goes with the first row that names it."""
-    by_key: dict[str, list[DicomFile]] = defaultdict(list)
-    for file in files:
-        for key in _keys(file, join):
-            by_key[key].append(file)
-    taken: set[int] = set()
-    plan: dict[int, list[DicomFile]] = {}
-    for row, keys in rows.items():
-        group = {file.row: file for key in keys for file in by_key.get(key, ()) if file.row not in taken}
-        taken |= group.keys()
-        plan[row] = [group[number] for number in sorted(group)]
-    return plan
-
-
-def _keys(file: DicomFile, join: Join) -> set[str]:
-    if join == "accession":
-        return set(keys_of(file.header.accession, join))
-    if join == "study":
-        return {file.header.study_uid} - {""}
-    path = PurePosixPath(file.name)
-    return {file.name, path.name, path.stem, path.with_suffix("").as_posix()}
-
-
-def _unused(report: Report, plan: dict[int, list[DicomFile]]) -> str | None:
+def _unused(report: Report, plan: Mapping[int, list[DicomFile]]) -> str | None:
     if report.fault:
         return report.fault
     if not report.keys:
@@ -242,28 +209,6 @@ def _unused(report: Report, plan: dict[int, list[DicomFile]]) -> str | None:
     if report.row not in plan:
         return "report of which a later or final version is taken"
     return None if plan[report.row] else "no image goes with the report"
-
-
-def _counts(plan: dict[int, list[DicomFile]], files: list[DicomFile], join: Join) -> dict[str, Any]:
-    """The join in figures, for the card; which file or report each was is in the list of rejects."""
-    groups = [group for group in plan.values() if group]
-    matched = [file.header for group in groups for file in group]
-    views = Counter(header.view for header in matched)
-    return {
-        "by": join,
-        "matched_studies": len(groups),
-        "matched_images": len(matched),
-        "images_without_report": len(files) - len(matched),
-        "reports_without_image": len(plan) - len(groups),
-        "reports_of_several_keys": sum(len({header.accession for header in _headers(g)}) > 1 for g in groups),
-        "images_without_view": views[None],
-        "images_with_burned_in_annotation": sum(header.burned_in is True for header in matched),
-        "images_with_warnings": sum(header.warnings > 0 for header in matched),
-    }
-
-
-def _headers(group: list[DicomFile]) -> list[DicomHeader]:
-    return [file.header for file in group]
 
 
 def _nothing_in(root: Path, aside: list[Reject]) -> str:

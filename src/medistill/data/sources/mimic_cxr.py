@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from medistill.data.ids import would_match
 from medistill.data.image import MAX_PIXELS
 from medistill.data.report.sections import Sections, TextChoice, read_sections, training_text
 from medistill.data.sources.parts.cells import date_of, view_name
@@ -82,7 +83,7 @@ class MimicCxrSource:
                 f"no folder `files` in {root}: name the unpacked mimic-cxr-reports.zip by --reports"
             )
         return Reading(
-            units=self._units(metadata, _Plan(splits, labels, subset, root)),
+            units=self._units(metadata, _Plan(splits, labels, subset, root, _unlisted(metadata, splits))),
             work=image_work(self.size, self.max_pixels),
             findings=labels.findings,
             expected=sum(1 for _ in _by_study(metadata)),
@@ -122,7 +123,7 @@ class MimicCxrSource:
     def _of_study(self, rows: list[Row], official: str | None, plan: "_Plan") -> Iterator[Draft | Reject]:
         """One study with all its images, or why there is none, image by image."""
         if official is None:
-            yield from (_reject(row, "not in the table of splits") for row in rows)
+            yield from (_reject(row, plan.unlisted) for row in rows)
             return
         subject = rows[0].cells["subject_id"].strip()
         for split, group in itertools.groupby(
@@ -177,6 +178,13 @@ class _Plan(NamedTuple):
     """Its images by dicom_id."""
     root: Path
     """Of the reports."""
+    unlisted: str
+    """Why an image of no split is set aside."""
+
+
+def _unlisted(metadata: Table, splits: dict[str, str]) -> str:
+    studies = {row.cells["study_id"] for row in _sound(metadata)}
+    return f"not in the table of splits{would_match(studies, splits)}"
 
 
 class _Labels:

@@ -6,7 +6,6 @@ release, the lists as the mirror alkzar90/NIH-Chest-X-ray-dataset has them. Boxe
 which are published in 1024 x 1024.
 """
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from medistill.data.ids import would_match
 from medistill.data.sources.parts.cells import sex_name, view_name
 from medistill.data.sources.parts.draft import Draft, Reading
 from medistill.data.sources.parts.marked import Boxes, MarkedFile
@@ -25,6 +25,7 @@ from medistill.data.sources.parts.published import (
     published_file,
     published_table,
 )
+from medistill.data.sources.parts.records import records
 from medistill.data.sources.parts.table import Row, Table
 from medistill.data.study import Reject, Study, age_with_unit
 from medistill.errors import CallError, MedistillError
@@ -76,7 +77,8 @@ class Nih14Source(PublishedSet):
         path = self.path / _BOXES
         boxes = _boxes(path) if path.is_file() else {}
         folders = [self.path / "images", *sorted(self.path.glob("images_0*/images"))]
-        units = (_unit(row, split_of, boxes, folders) for row in table.rows())
+        unlisted = f"in neither {' nor '.join(_LISTS)}{would_match(_names(table), split_of)}"
+        units = (_unit(row, split_of, boxes, folders, unlisted) for row in table.rows())
         return self.reading(units, table.length, FINDINGS)
 
 
@@ -104,14 +106,22 @@ def _patients(rows: Iterator[Row], split_of: Mapping[str, str], table: Table) ->
             yield row.cells["Patient ID"].strip(), split_of[name]
 
 
+def _names(table: Table) -> Iterator[str]:
+    return (row.cells["Image Index"].strip() for row in table.rows() if row.fault is None)
+
+
 def _unit(
-    row: Row, split_of: Mapping[str, str], boxes: Mapping[str, Boxes], folders: list[Path]
+    row: Row,
+    split_of: Mapping[str, str],
+    boxes: Mapping[str, Boxes],
+    folders: list[Path],
+    unlisted: str,
 ) -> Draft | Reject:
     name = row.cells.get("Image Index", "").strip()
     if row.fault:
         return Reject(row=row.number, reason=row.fault, path=name)
     if name not in split_of:
-        return Reject(row=row.number, reason=f"in neither {' nor '.join(_LISTS)}", path=name)
+        return Reject(row=row.number, reason=unlisted, path=name)
     present = _present(row)
     study = Study(
         study_id=Path(name).stem,
@@ -152,14 +162,16 @@ def _boxes(path: Path) -> dict[str, Boxes]:
     boxes: dict[str, dict[str, tuple[float, ...]]] = defaultdict(dict)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, cells in enumerate(filter(None, csv.reader(file))):
+            for number, (cells, fault) in enumerate(records(file)):
+                if fault:
+                    raise ValueError
                 if number:
                     finding, (x, y, width, height) = _finding(cells[1]), map(float, cells[2:6])
                     if finding not in FINDINGS:
                         raise ValueError
                     known = boxes[cells[0].strip()]
                     known[finding] = (*known.get(finding, ()), x, y, x + width, y + height)
-    except (OSError, ValueError, IndexError, csv.Error):
+    except (OSError, ValueError, IndexError):
         raise MedistillError(
             f"{path.name} is not a table of image, finding, x, y, width and height: take it as it was "
             "published, or out of the folder"

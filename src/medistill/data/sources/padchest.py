@@ -13,7 +13,7 @@ from typing import ClassVar
 from medistill.data.sources.parts.cells import has_words, is_missing, sex_name, view_name
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading
 from medistill.data.sources.parts.published import PublishedSet, first_file, published_table
-from medistill.data.sources.parts.table import Row, Table
+from medistill.data.sources.parts.table import Row, Table, check_ids
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError
 
@@ -50,6 +50,7 @@ class PadchestSource(PublishedSet):
 
     def open(self) -> Reading:
         table = published_table(self.path, (_TABLE,), _COLUMNS)
+        check_ids(table, _IDS)
         rows = (row for row in table.rows() if row.fault is None)
         findings = tuple(sorted({label for row in rows for label in _labels(row, table) or ()}))
         units = (self._unit(row, table, findings) for row in table.rows())

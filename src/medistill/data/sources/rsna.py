@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from medistill.data.ids import would_match
 from medistill.data.sources.parts.draft import Draft, Reading
 from medistill.data.sources.parts.marked import MarkedFile
 from medistill.data.sources.parts.published import (
@@ -63,17 +64,18 @@ class RsnaSource(PublishedSet):
         path = self.path / _MAPPING
         patient_of = _nih_patients(path, boxes) if path.is_file() else {image: image for image in boxes}
         split_of = split_70_15_15(set(patient_of.values()), seed=SEED)
+        absent = f"not in {_CLASSES}{would_match(boxes, classes)}"
         units = (
-            self._unit(number, image, boxes[image], classes.get(image), patient, split_of[patient])
+            self._unit(number, image, boxes[image], classes.get(image, absent), patient, split_of[patient])
             for number, (image, patient) in enumerate(patient_of.items(), start=1)
         )
         return self.reading(units, len(patient_of), FINDINGS)
 
     def _unit(
-        self, row: int, image: str, box: tuple[float, ...], kind: str | None, patient: str, split: str
+        self, row: int, image: str, box: tuple[float, ...], kind: str, patient: str, split: str
     ) -> Draft | Reject:
-        if kind is None:
-            return Reject(row=row, reason=f"not in {_CLASSES}", path=image)
+        if kind not in _CLASS_NAMES:
+            return Reject(row=row, reason=kind, path=image)
         labels = {"pneumonia": int(bool(box)), "no finding": int(kind == "Normal")}
         study = Study(study_id=image, patient_id=patient, labels=labels, split=split, source=self.name)
         places = [self.path / _IMAGES / f"{image}{suffix}" for suffix in (".dcm", ".png", ".jpg")]

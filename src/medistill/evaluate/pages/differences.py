@@ -41,6 +41,8 @@ def verdict(task: str, name: str, entry: Entry) -> str:
         return f"no difference: {entry.get('reason', '')}"
     if name.startswith(OF_NO_MODEL):
         return "same for all"
+    if entry["low"] is None:
+        return f"no interval: {entry.get('reason', '')}"
     if not entry["excludes_zero"]:
         return "holds zero" if entry["low"] != entry["high"] else "the same"
     up = float(entry["value"]) > 0

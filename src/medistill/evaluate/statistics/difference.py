@@ -9,6 +9,7 @@ from jaxtyping import Float
 from medistill.errors import CallError
 from medistill.evaluate.statistics.auroc_variance import auroc_difference
 from medistill.evaluate.statistics.interval import (
+    FEWEST,
     Entry,
     Figure,
     Metrics,
@@ -64,6 +65,8 @@ def _tested(one: Figure, other: Figure) -> Entry:
         one.ranked.present, other.ranked.present
     ):
         raise CallError("the cases of two AUROCs are in another order; sort them alike")
+    if min(one.sides.values(), default=FEWEST) < FEWEST:
+        return {"p": None, "p_reason": str(one["reason"])}
     tested = auroc_difference(one.ranked.scores, other.ranked.scores, one.ranked.present, one.patient_ids)
     if tested["p"] is None:
         return {"p": None, "p_reason": tested["reason"]}
@@ -96,7 +99,8 @@ def group_difference(one: Entry, other: Entry) -> Entry:
 
 def _less(one: Figure, other: Figure, spread: Float[np.ndarray, " r"], patient_ids: Sequence[str]) -> Entry:
     value = float(one["value"] or 0) - float(other["value"] or 0)
-    difference = figure(np.concatenate([[value], spread]), patient_ids)
+    sides = min(one.sides, other.sides, key=lambda counts: min(counts.values(), default=FEWEST))
+    difference = figure(np.concatenate([[value], spread]), patient_ids, sides=sides)
     if isinstance(difference, Figure) and one.resampling == other.resampling:
         difference.resampling = one.resampling
     return difference

@@ -1,6 +1,6 @@
 """Bootstrap intervals over patients, and the shape of a reported figure."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +8,15 @@ from jaxtyping import Bool, Float, Float32
 from scipy.special import expit, logit, ndtri
 
 Entry = dict[str, float | int | str | None]
-"""One figure: value, low, high, n_images, n_patients; `reason` where the value is None."""
+"""One figure: value, low, high, n_images, n_patients; `reason` where the value or the interval is None."""
 Metrics = dict[str, Entry]
 """The figures of one task by the metric's name."""
 Interval = Callable[[float, Float[np.ndarray, " r"]], tuple[float, float]]
 """The 95 % interval of a value from its resampled values; NaN if none is defined."""
 Z_95 = float(ndtri(0.975))
+FEWEST = 10
+"""Patients on each side of a figure below which it gets no interval: four patients told apart without a fault
+give "1.000 [1.000, 1.000]", since every resample of them is as good."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class Ranked:
     present: Bool[np.ndarray, " n"]
 
 
+TOO_FEW = "too few patients for an interval"
+
+
 class Figure(Entry):
     """An entry that still holds the resampled values of its interval: one a resample, NaN where undefined.
 
@@ -48,16 +54,23 @@ class Figure(Entry):
     """The patients of the cases it rests on, one entry a case."""
     interval: Interval
     """How low and high come from the value and the spread."""
+    sides: Mapping[str, int]
+    """The patients on each side by what they are called; empty where the interval holds for any number."""
     resampling: Resampling | None = None
     """Set by `evaluate.resample`; without it, nothing says what the figure may be paired with."""
     ranked: Ranked | None = None
     """The cases of a single AUROC, in the order of `patient_ids`."""
 
     def spread_over(self, spread: Float[np.ndarray, " r"]) -> None:
-        """Take these resampled values, and the interval that they give."""
+        """Take these resampled values, and the interval that they give if there are patients enough."""
         low, high = self.interval(float(self["value"] or 0), spread)
         self.spread = spread
-        self["low"], self["high"] = (low, high) if np.isfinite(low) else (None, None)
+        if min(self.sides.values(), default=FEWEST) < FEWEST:
+            self["low"] = self["high"] = None
+            counted = " and ".join(f"{count} {name}" for name, count in self.sides.items())
+            self["reason"] = f"{TOO_FEW}: {counted}, {FEWEST} are needed"
+        else:
+            self["low"], self["high"] = (low, high) if np.isfinite(low) else (None, None)
 
 
 def resample_counts(n: int, resamples: int, *, seed: Sequence[int]) -> Float32[np.ndarray, "{n} s"]:
@@ -129,12 +142,14 @@ def figure(
     reason: str = "not defined",
     interval: Interval = percentiles,
     ranked: Ranked | None = None,
+    sides: Mapping[str, int] | None = None,
     **counts: int,
 ) -> Entry:
     """The figure `values[0]`, with its interval from the rest; None, for this reason, if it is NaN.
 
     interval   how; named in the entry unless it is the percentile interval
     ranked     the cases, if this is the AUROC of one finding
+    sides      patients on each side, of which an interval needs FEWEST; by default those of `ranked`, or all
     counts     what else it rests on, by name
     """
     if not np.isfinite(values[0]):
@@ -143,6 +158,9 @@ def figure(
     if interval is not percentiles:
         entry["interval"] = interval.__name__
     entry.patient_ids, entry.interval, entry.ranked = patient_ids, interval, ranked
+    if sides is None and ranked is not None:
+        sides = patients_by_side(patient_ids, ranked.present)
+    entry.sides = {"patients": len(set(patient_ids))} if sides is None else sides
     entry.spread_over(values[1:])
     return entry
 
@@ -162,7 +180,7 @@ def share_figure(
         return ends.get(value) or percentile_interval(spread)
 
     how = percentiles_or_bound
-    return figure(values, patient_ids, reason=reason, interval=how, ranked=None, **counts)
+    return figure(values, patient_ids, reason=reason, interval=how, ranked=None, sides={}, **counts)
 
 
 def undefined(reason: str, patient_ids: Sequence[str]) -> Entry:
@@ -173,6 +191,19 @@ def undefined(reason: str, patient_ids: Sequence[str]) -> Entry:
 def patients_of(patient_ids: Sequence[str], cases: Bool[np.ndarray, " n"]) -> list[str]:
     """The patients of some cases, one entry a case."""
     return [patient for patient, inside in zip(patient_ids, cases, strict=True) if inside]
+
+
+def patients_by_side(patient_ids: Sequence[str], present: Bool[np.ndarray, " n"]) -> dict[str, int]:
+    """How many patients have a case with the finding, and how many one without."""
+    return {
+        "patients with the finding": len(set(patients_of(patient_ids, present))),
+        "without": len(set(patients_of(patient_ids, ~present))),
+    }
+
+
+def best_side(sides: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Of a mean over findings: the smaller side of the finding that has the largest such, at most."""
+    return {"patients at most on a side of a finding": max(min(counts.values()) for counts in sides)}
 
 
 def counted(patient_ids: Sequence[str]) -> dict[str, int]:

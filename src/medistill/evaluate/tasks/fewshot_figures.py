@@ -10,10 +10,12 @@ from medistill.evaluate.statistics.auroc import auroc
 from medistill.evaluate.statistics.interval import (
     Entry,
     Metrics,
+    best_side,
     figure,
     log_odds,
     mean_defined,
     mean_over,
+    patients_by_side,
     patients_of,
     undefined,
 )
@@ -93,13 +95,15 @@ def _macro(
     if not findings:
         return undefined(ranking.reason, patients)
     by_finding: list[np.ndarray] = []
+    sides: list[dict[str, int]] = []
     for f in findings:
         cases = stated(labels, f)
         present, own = labels[cases, f] == 1, weights[cases]
         areas = np.stack([auroc(scores, present, own) for scores in ranking.scores[f]])
         by_finding.append(over_draws(areas, seed=seed))
+        sides.append(patients_by_side([patient_ids[int(case)] for case in cases], present))
     area = mean_defined(np.stack(by_finding))
-    entry = figure(area, patients, interval=log_odds, n_findings=len(findings))
+    entry = figure(area, patients, interval=log_odds, sides=best_side(sides), n_findings=len(findings))
     entry.update(ranking.counts)
     return entry
 

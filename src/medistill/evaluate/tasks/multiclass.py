@@ -8,11 +8,13 @@ from jaxtyping import Float, Float32, Int
 from medistill.evaluate.statistics.auroc import auroc
 from medistill.evaluate.statistics.interval import (
     Metrics,
+    best_side,
     divided,
     figure,
     log_odds,
     mean_defined,
     mean_over,
+    patients_by_side,
     percentiles,
     undefined,
 )
@@ -44,11 +46,15 @@ def class_metrics(
         return {"accuracy": undefined("no case of one class alone", patient_ids)}
     by_run = [_of_run(scores, truth, weights) for scores in runs]
     entries: Metrics = {}
+    ranked = best_side(patients_by_side(patient_ids, truth == c) for c in np.unique(truth))
     for name in ("accuracy", "f1_macro", "auroc_macro"):
         values = over_draws(np.stack([figures[name] for figures in by_run]), seed=seed)
         interval = log_odds if name == "auroc_macro" else percentiles
         why = "needs cases of two classes"
-        entries[name] = figure(values, patient_ids, reason=why, interval=interval, n_runs=len(runs))
+        sides = ranked if name == "auroc_macro" else None
+        entries[name] = figure(
+            values, patient_ids, reason=why, interval=interval, sides=sides, n_runs=len(runs)
+        )
     for c, name in enumerate(classes):
         values = over_draws(np.stack([figures[f"recall/{c}"] for figures in by_run]), seed=seed)
         own = [patient for patient, true in zip(patient_ids, truth, strict=True) if true == c]

@@ -11,10 +11,12 @@ from medistill.evaluate.statistics.calibrate import Calibration, bin_sums
 from medistill.evaluate.statistics.interval import (
     Metrics,
     Ranked,
+    best_side,
     divided,
     figure,
     log_odds,
     mean_defined,
+    patients_by_side,
     patients_of,
     undefined,
     why_undefined,
@@ -98,13 +100,19 @@ def zero_shot_metrics(cases: Scored, weights: Float32[np.ndarray, "n s"]) -> Met
         return entries | {name: undefined(reason, pooled) for name in _MACRO}
     count = int(defined.sum())
     area = mean_defined(np.stack(areas)[defined])
-    entries["auroc_macro"] = figure(area, pooled, interval=log_odds, n_findings=count)
+    sides = best_side(
+        patients_by_side(patients_of(cases.patient_ids, stated[:, f]), cases.labels[stated[:, f], f] == 1)
+        for f in np.flatnonzero(defined)
+    )
+    entries["auroc_macro"] = figure(area, pooled, interval=log_odds, sides=sides, n_findings=count)
     others = {
         "ap_macro": mean_defined(np.stack(precisions)[defined]),
         **_decisions(cases.of(defined), weights),
         **_calibration_errors(cases.of(defined), weights),
     }
-    return entries | {name: figure(values, pooled, n_findings=count) for name, values in others.items()}
+    return entries | {
+        name: figure(values, pooled, sides=sides, n_findings=count) for name, values in others.items()
+    }
 
 
 def _decisions(cases: Scored, weights: Float32[np.ndarray, "n s"]) -> dict[str, Float[np.ndarray, " s"]]:

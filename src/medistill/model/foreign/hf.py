@@ -22,6 +22,7 @@ from medistill.model.towers.config import expect_harmless
 from medistill.model.towers.pretrained import pretrained_source, without_bars
 from medistill.model.towers.trial import misfit, most_tokens, table_rows
 from medistill.model.towers.weights import is_computed, judge_weights
+from medistill.system.checksums import verify_folder
 
 PREFIX = "hf:"
 _SIGLIP = ("siglip", "siglip2")
@@ -47,6 +48,8 @@ def open_hf(name: str) -> ForeignModel:
     """
     shown = PREFIX + name
     source, local = pretrained_source(name)
+    if local:
+        verify_folder(Path(source))
     given = {"local_files_only": local, "trust_remote_code": False}
     with _loading(shown, local=local):
         config: Any = AutoConfig.from_pretrained(source, **given)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from medistill.data.image import letterbox
 from medistill.errors import CallError, MedistillError, first_line
 from medistill.model.foreign.model import ForeignModel, tried
+from medistill.system.checksums import verify_folder
 from medistill.system.json_files import read_json
 
 PREFIX = "onnx:"
@@ -31,6 +32,7 @@ def open_onnx(name: str) -> ForeignModel:
     """
     shown, folder = PREFIX + name, name.removesuffix(f":{INT8}")
     try:
+        verify_folder(Path(folder))
         graphs = OnnxGraphs(Path(folder), int8=folder != name)
         model = _assembled(graphs)
     except MedistillError:

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from medistill.errors import CallError, MedistillError, first_line
 from medistill.model.foreign.model import ForeignModel, device_of, tried
+from medistill.system.checksums import verify_folder
 
 PREFIX = "open_clip:"
-_SCHEMES = ("hf-hub:", "local-dir:")
+_LOCAL = "local-dir:"
+_SCHEMES = ("hf-hub:", _LOCAL)
 _CROPS = {
     "shortest": "center",
     "longest": "none: aspect kept, padded",
@@ -32,6 +34,8 @@ def open_open_clip(name: str) -> ForeignModel:
     try:
         _expect_known(library, shown, architecture, pretrained)
         _refuse_remote_code(library, shown, architecture)
+        if architecture.startswith(_LOCAL):
+            verify_folder(Path(architecture.removeprefix(_LOCAL)))
         network, preprocess = library.create_model_from_pretrained(architecture, pretrained)
         tokenizer = library.get_tokenizer(architecture)
     except MedistillError:
@@ -57,8 +61,8 @@ def open_clip_library() -> Any:
 
 def _split(name: str) -> tuple[str, str | None]:
     """(what open_clip calls the model, its weights); its own schemes name both at once."""
-    if name.startswith("local-dir:"):
-        return f"local-dir:{Path(name.removeprefix('local-dir:')).expanduser()}", None
+    if name.startswith(_LOCAL):
+        return f"{_LOCAL}{Path(name.removeprefix(_LOCAL)).expanduser()}", None
     if name.startswith(_SCHEMES):
         return name, None
     architecture, _, pretrained = name.partition(":")

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -80,11 +81,39 @@ class Batcher(Generic[Item, Result]):
                 future.set_result(result)
 
 
+class Store:
+    """So much in all, and no queue: what does not fit raises FullError."""
+
+    def __init__(self, room: int) -> None:
+        self._free = room
+
+    @contextmanager
+    def taking(self) -> Generator[Callable[[int], None]]:
+        """Take more and more by calling what is yielded; all is given back at the end."""
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            if count > self._free:
+                raise FullError
+            self._free -= count
+            taken += count
+
+        try:
+            yield take
+        finally:
+            self._free += taken
+
+
 class Gate:
     """So many at a time, and no queue: a context that is entered at once, or raises FullError."""
 
     def __init__(self, room: int) -> None:
         self._free = room
+
+    @property
+    def is_full(self) -> bool:
+        return not self._free
 
     def __enter__(self) -> None:
         if not self._free:

@@ -49,11 +49,13 @@ class Lanes:
         """The unit embedding of each text; each different one is embedded once."""
         known = {text: self._remembered[text] for text in texts if text in self._remembered}
         missing = [text for text in dict.fromkeys(texts) if text not in known]
-        try:
-            rows = await self._texts.all(missing)
-        except FullError:
-            raise busy("too many texts are waiting") from None
-        known |= dict(zip(missing, rows, strict=True))
+        # The sentences of fifty long reports are more than the queue holds, and others wait for a turn too.
+        for start in range(0, len(missing), _BATCH):
+            some = missing[start : start + _BATCH]
+            try:
+                known |= dict(zip(some, await self._texts.all(some), strict=True))
+            except FullError:
+                raise busy("too many texts are waiting") from None
         for text, row in known.items():
             self._remembered[text] = row
             self._remembered.move_to_end(text)

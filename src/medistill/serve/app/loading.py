@@ -35,17 +35,19 @@ def load_served(
     if index is not None:
         index.about.check_model(sha256, UnitEmbedder(opened).preprocessing, str(name))
     model = _on_device(opened)
-    corpus = _corpus_of(index) if index else None
-    known = _known(model, corpus, sha256, on_progress) if corpus else None
+    corpus = _corpus_of(index) if index is not None else None
+    known = _known(model, corpus, sha256, on_progress) if corpus is not None else None
     return Served(
         lanes=Lanes(model, limits),
         sha256=sha256,
         dim=model.dim,
         index=index,
-        there=IndexAbout.model_validate({"images": len(index), **vars(index.values)}) if index else None,
+        there=IndexAbout.model_validate({"images": len(index), **vars(index.values)})
+        if index is not None
+        else None,
         known=known,
-        suggestions=tuple(corpus.findings) if corpus and corpus.findings else _SUGGESTIONS,
-        examples=_examples(index, corpus) if index and corpus else (),
+        suggestions=tuple(corpus.findings) if corpus is not None and corpus.findings else _SUGGESTIONS,
+        examples=_examples(index, corpus) if index is not None and corpus is not None else (),
     )
 
 

@@ -50,7 +50,7 @@ def serve(
     from medistill.serve.app.served import Served
     from medistill.serve.index.index import open_index
 
-    opened = open_index(index) if index else None
+    opened = open_index(index) if index is not None else None
     phantoms = opened is not None and opened.about.phantoms
     token = token_for(host, phantoms=phantoms)
     listening = _bound(host, port)

@@ -17,6 +17,7 @@ from medistill.evaluate.statistics.interval import Metrics
 from medistill.model.dual import DualEncoder
 from medistill.model.fingerprint import model_hash
 from medistill.model.saved import load
+from medistill.system.checksums import read_checked
 from medistill.system.json_files import read_json
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def gather(run: Path, *, evaluations: Sequence[Path] = (), data: Path | None = N
 def _recipe(run: Path) -> dict[str, Any]:
     """The recipe as it stands, with the names of local folders left out."""
     try:
-        recipe: dict[str, Any] = json.loads((run / "config.json").read_text("utf-8"))
+        recipe: dict[str, Any] = json.loads(read_checked(run / "config.json"))
         towers = {name: {**recipe[name], "pretrained": _origin(recipe[name])} for name in ("image", "text")}
         init = "a model of medistill" if recipe.get("init") else ""
         return {**recipe, **towers, "init": init, "objective": recipe["objective"], "name": recipe["name"]}

@@ -11,6 +11,7 @@ from medistill.errors import CallError
 from medistill.serve.card.facts import Evaluated, Facts, gather
 from medistill.serve.card.metadata import front_matter, number
 from medistill.system.atomic import write_atomically
+from medistill.system.locks import writing
 
 UNKNOWN = "not stated"
 _FEW = 25
@@ -27,7 +28,8 @@ def write_card(run: Path, out: Path, *, evaluations: Sequence[Path] = (), data: 
     if out.exists():
         raise CallError(f"{out} is there already, and may have been edited: name another --out, or remove it")
     facts = gather(run, evaluations=evaluations, data=data)
-    write_atomically(out, f"{front_matter(facts)}\n{body(facts)}")
+    with writing(out.parent):
+        write_atomically(out, f"{front_matter(facts)}\n{body(facts)}")
     return facts
 
 

@@ -10,6 +10,7 @@ from medistill.serve.export.hub import export_hub
 from medistill.serve.export.onnx import export_onnx
 from medistill.serve.export.open_clip import export_open_clip
 from medistill.system.atomic import atomic_folder
+from medistill.system.checksums import add_sums
 
 Format = Literal["onnx", "hub", "open_clip"]
 
@@ -24,10 +25,19 @@ def export(model: str, to: Format, out: Path, *, int8: bool = False) -> dict[str
     source = load(model)
     with atomic_folder(out) as folder:
         if to == "hub":
-            return export_hub(source, folder, Path(model))
-        if to == "open_clip":
-            return export_open_clip(source, folder, out)
-        return export_onnx(source, folder, int8=int8)
+            account = export_hub(source, folder, Path(model))
+        elif to == "open_clip":
+            account = export_open_clip(source, folder, out)
+        else:
+            account = export_onnx(source, folder, int8=int8)
+        add_sums(folder, *_read_again(folder))
+    return account
+
+
+def _read_again(folder: Path) -> list[str]:
+    """All but what people read, and may change."""
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return [path.as_posix() for path in files if path.suffix not in (".md", ".txt")]
 
 
 def _expect_possible(model: str, to: str, int8: bool) -> None:

@@ -61,7 +61,7 @@ def digest_of(name: str) -> bytes | None:
 
 def case_of(cells: Mapping[str, Any], name: str, findings: Sequence[str]) -> Case:
     """From the cells of its row in an index, its id and the findings there, in whose order labels are."""
-    labels, date = cells["labels"], cells["date"]
+    labels, date = cells["labels"] or {}, cells["date"]
     fields: dict[str, Any] = {**cells, "id": name, "date": date and date.isoformat()}
     fields["labels"] = {finding: labels[finding] for finding in findings if labels.get(finding) is not None}
     fields |= {column: cells[column] or "" for column in ("text", "source")}

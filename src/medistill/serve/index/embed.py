@@ -20,8 +20,8 @@ from medistill.model.fingerprint import model_hash
 from medistill.model.remembering import Remembering
 from medistill.serve.index.about import About, Origin
 from medistill.serve.index.table import CASE_COLUMNS, case_fields, open_table, table_schema
-from medistill.system.atomic import atomic_file
-from medistill.system.locks import being_written, locked
+from medistill.system.checksums import checked_file, sums_alone
+from medistill.system.locks import being_written, locked, own_folder
 from medistill.system.private import private_files
 from medistill.system.progress import Progress, counted
 
@@ -45,7 +45,7 @@ def embed(model: str | Path, data: Path, out: Path, *, on_progress: Progress | N
         _check_same(out, about)
         log.info("%s is complete, and of the same call: nothing to do", out)
     else:
-        partial.mkdir(parents=True, exist_ok=True)
+        own_folder(partial)
         with locked(partial, being_written(out)):
             _write(out, about, Remembering(opened, partial), corpus, on_progress)
     shutil.rmtree(partial, ignore_errors=True)
@@ -97,7 +97,7 @@ def _write(
 ) -> None:
     schema, total = table_schema(about), corpus.table.num_rows
     tell = counted(on_progress, "embedding", total)
-    with atomic_file(out) as file, pa.ipc.new_file(file, schema) as writer:
+    with checked_file(out, sums_alone(out)) as file, pa.ipc.new_file(file, schema) as writer:
         for batch in _batches(schema, about, embedder, corpus):
             writer.write_batch(batch)
             tell(batch.num_rows)

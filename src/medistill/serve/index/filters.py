@@ -13,6 +13,11 @@ from jaxtyping import Bool
 
 from medistill.errors import CallError
 
+
+class QueryError(CallError):
+    """What is asked for is no query, or of something that is not there; the index itself is well."""
+
+
 pc: Any = pyarrow.compute  # makes its functions when it is imported, unseen by pyright
 _VALUES = {"1": 1, "0": 0, "-1": -1}
 
@@ -50,16 +55,18 @@ class Filters:
 
     @property
     def days(self) -> tuple[datetime.date | None, datetime.date | None]:
-        """The dates; CallError for one that is none."""
+        """The dates; QueryError for one that is none."""
         return _day(self.dates[0]), _day(self.dates[1])
 
     @property
     def stated(self) -> tuple[tuple[str, int], ...]:
-        """Findings with the value they must have; CallError for a value there is not."""
+        """Findings with the value they must have; QueryError for a value there is not."""
         return tuple(_stated(label) for label in self.labels)
 
-    def check(self, there: Values) -> None:
-        """CallError that names what there is, if a value is unknown or a range is empty."""
+    def check(self, there: Values, images: int) -> None:
+        """QueryError that names what there is, if a value is unknown, a range or the whole index empty."""
+        if self.any and not images:
+            raise QueryError("the index is empty: it has no study that a filter could let through")
         for what, values, known in (
             ("view", self.views, there.views),
             ("sex", self.sexes, there.sexes),
@@ -68,11 +75,11 @@ class Filters:
         ):
             _check_known(what, values, known)
         if any(age is not None and math.isnan(age) for age in self.ages):
-            raise CallError("found nan as an age, expected years")
+            raise QueryError("found nan as an age, expected years")
         ranges: dict[str, tuple[Any, Any]] = {"age": self.ages, "date": self.days}
         for what, (low, high) in ranges.items():
             if low is not None and high is not None and low > high:
-                raise CallError(f"{what}s from {low} to {high} are none: give the lower one first")
+                raise QueryError(f"{what}s from {low} to {high} are none: give the lower one first")
 
 
 def matching(filters: Filters, cases: pa.Table) -> Bool[np.ndarray, " n"]:
@@ -114,7 +121,7 @@ def _true(passes: Any) -> Bool[np.ndarray, " n"]:
 def _check_known(what: str, values: Iterable[str], known: Sequence[str]) -> None:
     unknown = [value for value in values if value not in known]
     if unknown:
-        raise CallError(f"no {what} `{unknown[0]}` in the index; it has {', '.join(known) or 'none stated'}")
+        raise QueryError(f"no {what} `{unknown[0]}` in the index; it has {', '.join(known) or 'none stated'}")
 
 
 def _day(date: str | None) -> datetime.date | None:
@@ -123,7 +130,7 @@ def _day(date: str | None) -> datetime.date | None:
     try:
         return datetime.date.fromisoformat(date)
     except ValueError:
-        raise CallError(f"no date: `{date}`; expected year-month-day, as 2020-01-31") from None
+        raise QueryError(f"no date: `{date}`; expected year-month-day, as 2020-01-31") from None
 
 
 def _stated(label: str) -> tuple[str, int]:
@@ -131,5 +138,5 @@ def _stated(label: str) -> tuple[str, int]:
     if not equals:
         return label, 1
     if value not in _VALUES:
-        raise CallError(f"no label value: `{value}`; expected 1 present, 0 absent or -1 uncertain")
+        raise QueryError(f"no label value: `{value}`; expected 1 present, 0 absent or -1 uncertain")
     return finding, _VALUES[value]

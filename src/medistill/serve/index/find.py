@@ -45,7 +45,7 @@ def find(index: str | Path, query: Query, *, model: str | Path | None = None) ->
     """The nearest studies; CallError if the model named, or remembered, is not the index's."""
     opened = open_index(index)
     try:
-        query.filters.check(opened.values)  # before the model is loaded
+        query.filters.check(opened.values, len(opened))  # before the model is loaded
         embedder = model_of(opened.about, model)
         image = None if query.image is None else image_vector(embedder, query.image)
         text = None if query.text is None else embedder.encode_texts([query.text])[0]
@@ -72,7 +72,11 @@ def as_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
 
 def case_image(index: Index, case: Case) -> UInt8[np.ndarray, "h w"]:
     """8-bit grey, read where the corpus lay when it was embedded; CallError if it moved or changed."""
-    origin = origin_of(index, case)
+    return image_in(origin_of(index, case), case)
+
+
+def image_in(origin: Origin, case: Case) -> UInt8[np.ndarray, "h w"]:
+    """The same, of a case whose corpus is known."""
     corpus = _opened(origin.path, origin.sha256)
     return Rows(corpus, np.array([case.row])).image(0)
 

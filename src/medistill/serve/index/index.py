@@ -44,12 +44,12 @@ def fill(
     """
     if table is None and not delete:
         raise CallError("nothing to do: give a TABLE to add, or --delete STUDY_ID ...")
-    opened = open_table(table) if table else None
-    index = index_for(out, opened.about, kind) if opened else open_index(out)
+    opened = open_table(table) if table is not None else None
+    index = open_index(out) if opened is None else index_for(out, opened.about, kind)
     try:
         before = len(index)
         deleted = index.delete(delete) if delete else 0
-        added = index.add(opened, on_progress=on_progress) if opened else 0
+        added = 0 if opened is None else index.add(opened, on_progress=on_progress)
         return {
             "index": str(out),
             "images": len(index),

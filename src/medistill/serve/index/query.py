@@ -10,6 +10,7 @@ from medistill.model.any_model import open_model
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.fingerprint import model_hash
 from medistill.serve.index.about import About
+from medistill.serve.index.filters import QueryError
 
 _ZERO = 1e-6
 
@@ -25,16 +26,16 @@ def query_vector(
     weight   0..1, what the image counts
     """
     if not 0 <= weight <= 1:
-        raise CallError(f"found a weight of {weight}, expected 0 (the text alone) to 1 (the image alone)")
+        raise QueryError(f"found a weight of {weight}, expected 0 (the text alone) to 1 (the image alone)")
     if image is None or text is None:
         alone = text if image is None else image
         if alone is None:
-            raise CallError("nothing to search for: give an image, a text or both")
+            raise QueryError("nothing to search for: give an image, a text or both")
         return alone
     mixed = weight * image + (1 - weight) * text
     length = float(np.linalg.norm(mixed))
     if length < _ZERO:
-        raise CallError("image and text cancel each other out at this weight: search for one of them")
+        raise QueryError("image and text cancel each other out at this weight: search for one of them")
     return (mixed / length).astype(np.float32)
 
 
@@ -52,10 +53,10 @@ def model_of(about: About, name: str | Path | None = None) -> UnitEmbedder:
 
 
 def check_query(query: np.ndarray, k: int, dim: int) -> None:
-    """CallError unless it is one of vectors of `dim` numbers."""
+    """QueryError unless it is one of vectors of `dim` numbers."""
     if query.shape != (dim,):
-        raise CallError(f"found a query of shape {query.shape}, expected ({dim},) as the index's vectors")
+        raise QueryError(f"found a query of shape {query.shape}, expected ({dim},) as the index's vectors")
     if not np.isfinite(query).all():
-        raise CallError("found NaN or infinity in the query, expected finite numbers")
+        raise QueryError("found NaN or infinity in the query, expected finite numbers")
     if k < 1:
-        raise CallError(f"found k = {k}, expected 1 or more")
+        raise QueryError(f"found k = {k}, expected 1 or more")

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from medistill import __version__
 from medistill.errors import CallError
-from medistill.system.atomic import write_atomically
+from medistill.system.checksums import read_checked, write_checked
 
 FORMAT = 1
 WEIGHTS, CARD = "classifier.safetensors", "classifier.json"
@@ -96,8 +96,8 @@ class Classifier:
                 {"name": name, **entry} for name, entry in self.described().items()
             ],  # a list: their order is that of the weights
         }
-        write_atomically(folder / WEIGHTS, self._packed())
-        write_atomically(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+        write_checked(folder / WEIGHTS, self._packed())
+        write_checked(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
 
     def _packed(self) -> bytes:
         return save({name: np.ascontiguousarray(getattr(self, name), np.float64) for name in _TENSORS})
@@ -108,8 +108,8 @@ def read_classifier(folder: Path) -> Classifier:
     if not (folder / CARD).is_file():
         raise CallError(f"no classifier in {folder}: expected {CARD}, which `medistill label --shots` writes")
     try:
-        card = json.loads((folder / CARD).read_text("utf-8"))
-        arrays = load((folder / WEIGHTS).read_bytes())
+        card = json.loads(read_checked(folder / CARD))
+        arrays = load(read_checked(folder / WEIGHTS))
         if card["format"] != FORMAT:
             raise CallError(f"the classifier in {folder} has format {card['format']}, expected {FORMAT}")
         entries = card["findings"]

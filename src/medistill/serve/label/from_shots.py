@@ -11,6 +11,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
+from medistill.data.ids import would_match
+from medistill.data.sources.parts.paths import named_file
 from medistill.data.studies import studies_of
 from medistill.errors import CallError, MedistillError
 from medistill.evaluate.probes.linear_probe import LinearProbe
@@ -121,7 +123,11 @@ def _named_files(shots: Shots, images: CorpusImages | FolderImages) -> list[Path
     roots = [images.root] if isinstance(images, FolderImages) else []
     paths: list[Path] = []
     for place, name in enumerate(shots.names):
-        files = [root / name for root in [*roots, shots.path.parent] if (root / name).is_file()]
+        try:
+            named = [named_file(root, name) for root in [*roots, shots.path.parent]]
+        except MedistillError as error:
+            raise shots.fault(place, str(error)) from None
+        files = [path for path in named if path.is_file()]
         if not files:
             raise shots.fault(place, "no such image below the folder or beside the table")
         paths.append(files[0])
@@ -136,7 +142,8 @@ def _study_rows(shots: Shots, images: CorpusImages) -> tuple[Int[np.ndarray, " n
     known = set(studies.study_ids)
     for place, name in enumerate(shots.names):
         if name not in known:
-            raise shots.fault(place, "no such study in the corpus")
+            near = would_match(shots.names, images.rows.study_ids)
+            raise shots.fault(place, f"no such study in the corpus{near}")
     return rows[studies.rows], np.array([place_of[name] for name in studies.study_ids], dtype=np.int64)
 
 

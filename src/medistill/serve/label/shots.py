@@ -1,15 +1,16 @@
 """A user's table of labeled examples: which image, which findings."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from medistill.data.ids import KnownIds
 from medistill.data.sources.parts.cells import label_state
-from medistill.data.sources.parts.table import Row, Table
+from medistill.data.sources.parts.table import Row, Table, check_not_rounded
 from medistill.errors import CallError
 
 IMAGE, STUDY, PATIENT = "image", "study_id", "patient_id"
@@ -56,18 +57,25 @@ def read_shots(path: Path, findings: Sequence[str] = ()) -> Shots:
     for row in rows:
         if row.fault:
             raise CallError(f"row {row.number} of {path.name}: {row.fault}")
+        check_not_rounded(row, (STUDY, PATIENT), table)
     labels = [[_label(row, finding, path) for finding in findings] for row in rows]
     shots = Shots(
         path=path,
         column=column,
         names=tuple(row.cells[column].strip() for row in rows),
         numbers=tuple(row.number for row in rows),
-        patients=tuple(row.cells[PATIENT] for row in rows) if PATIENT in table.header else None,
+        patients=_patients(row.cells[PATIENT] for row in rows) if PATIENT in table.header else None,
         findings=findings,
         labels=np.array(labels, np.float64).reshape(len(rows), len(findings)),
     )
     _check_names(shots)
     return shots
+
+
+def _patients(cells: Iterable[str]) -> tuple[str, ...]:
+    """Each by the first spelling of the id, so that no fold holds one patient out and trains on another."""
+    known = KnownIds()
+    return tuple(map(known.first, cells))
 
 
 def _naming_column(table: Table) -> str:

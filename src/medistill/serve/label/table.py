@@ -12,7 +12,7 @@ from typing import Any
 from medistill.errors import CallError
 from medistill.system.atomic import sync_folder
 from medistill.system.journal import Journal
-from medistill.system.locks import being_written, locked
+from medistill.system.locks import being_written, locked, own_folder
 
 _ROWS, _JOURNAL = "rows.csv", "journal"
 
@@ -69,7 +69,7 @@ def unfinished_table(out: Path, call: Mapping[str, Any]) -> Generator[Unfinished
     One run at a time: CallError if another one holds it.
     """
     folder = out.parent / f".{out.name}.partial"
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     with locked(folder, being_written(out)):
         table = UnfinishedTable(folder, call)
         try:

@@ -7,12 +7,14 @@ import pytest
 
 from medistill.errors import CallError
 from medistill.serve.index.index import index_for, open_index
+from tests.conftest import forget_checksums
 from tests.serve.index.conftest import make_table
 
 
 @pytest.fixture
 def folder(made, tmp_path):
     index_for(tmp_path / "index", made.table.about).add(made.table)
+    forget_checksums(tmp_path / "index")
     return tmp_path / "index"
 
 

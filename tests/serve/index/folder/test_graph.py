@@ -11,6 +11,7 @@ from medistill.serve.index.filters import Filters
 from medistill.serve.index.folder import nearest
 from medistill.serve.index.folder.nearest import Graph, Nearest
 from medistill.serve.index.index import index_for, open_index
+from tests.conftest import forget_checksums
 from tests.serve.index.brute import assert_equal, brute
 from tests.serve.index.conftest import DIM, about, make_table, unit
 
@@ -178,6 +179,7 @@ def test_searches_in_many_threads_give_what_one_gives(index):
 def test_a_damaged_graph_is_one_line(tmp_path, made, monkeypatch, change):
     monkeypatch.setattr(nearest, "_LEAST", 100)
     index_for(tmp_path / "index", made.table.about, "usearch").add(made.table)
+    forget_checksums(tmp_path / "index")
     path = next((tmp_path / "index").rglob("graph.usearch"))
     held = path.read_bytes()
     other = make_table(tmp_path / "other.arrow", 400, batch=600)

@@ -1,5 +1,6 @@
 """What the sources of published sets share: their options, and tables checked against what was published."""
 
+import contextlib
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from medistill.data.image import MAX_PIXELS
+from medistill.data.sources.parts.cells import label_state
 from medistill.data.sources.parts.draft import Draft, Reading
 from medistill.data.sources.parts.marked import marked_work
 from medistill.data.sources.parts.table import Row, Table
@@ -108,10 +110,11 @@ def sound_rows(table: Table) -> Iterator[Row]:
 
 
 def integer_label(row: Row, column: str, table: Table) -> bool:
-    """A cell that says 1 or 0, or 1.0 or 0.0 as data frames write them."""
-    if (cell := row.cells[column].strip().removesuffix(".0")) not in ("0", "1"):
-        raise CallError(f"column `{column}` of {table.path.name}, row {row.number}: neither 1 nor 0")
-    return cell == "1"
+    """A cell that says 1 or 0, or 1.0, 0.0, True or False as data frames write them."""
+    with contextlib.suppress(ValueError):
+        if (state := label_state(row.cells[column])) in (0, 1):
+            return state == 1
+    raise CallError(f"column `{column}` of {table.path.name}, row {row.number}: neither 1 nor 0")
 
 
 def box_numbers(row: Row, columns: Sequence[str], table: Table) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from typing import Literal
 from medistill.data.report.sections import Sections, TextChoice, read_sections, training_text
 from medistill.data.rule_labels.labels import label_sections
 from medistill.data.sources.parts.cells import has_words, is_missing, joined
-from medistill.data.sources.parts.table import Row, Table
+from medistill.data.sources.parts.table import Row, Table, check_not_rounded
 from medistill.data.study import NO_REPORT, Study
 from medistill.errors import CallError, MedistillError
 from medistill.system.files import LEADS_OUT, read_regular, walk
@@ -79,6 +79,7 @@ class CsvReports:
             column = self._optional[name]
             return row.cells[column].strip() if column else ""
 
+        check_not_rounded(row, (self._key,), self._table)
         return Report(
             row.number,
             keys_of(row.cells[self._key], self._join),

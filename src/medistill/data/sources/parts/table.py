@@ -7,11 +7,11 @@ import itertools
 import re
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from medistill.data.sources.parts.cells import is_sex_or_view
+from medistill.data.sources.parts.cells import is_rounded, is_sex_or_view
 from medistill.data.sources.parts.layout import Layout, encoding_of, layout_of
 from medistill.data.sources.parts.records import Record, records
 from medistill.errors import CallError, MedistillError
@@ -125,3 +125,21 @@ class Table:
             raise MedistillError(f"{self.path} is cut short or not gzip: fetch it again") from None
         except OSError as error:
             raise MedistillError(f"{self.path} cannot be read: {error.strerror}") from None
+
+
+def check_not_rounded(row: Row, columns: Iterable[str], table: Table) -> None:
+    """CallError if an id of the row is a number that a spreadsheet has rounded."""
+    for column in columns:
+        if is_rounded(row.cells.get(column, "")):
+            raise CallError(
+                f"column `{column}` of {table.path.name}, row {row.number}: an id that a spreadsheet has "
+                "rounded, as 1.2E+11: several may now be one; export the table again with this column as text"
+            )
+
+
+def check_ids(table: Table, columns: Iterable[str | None]) -> None:
+    """`check_not_rounded` of every row, before any image is read, which may take hours."""
+    named = [column for column in columns if column]
+    for row in table.rows() if named else ():
+        if row.fault is None:
+            check_not_rounded(row, named, table)

@@ -79,7 +79,7 @@ function start(about) {
   };
   const openFile = (file) => {
     if (file.size > about.limits.bytes) {
-      complain({ status: 413, message: `The file is larger than ${Math.floor(about.limits.bytes / MEBI)} MiB, the most this server takes.` }, "stage");
+      complain({ status: 413, message: `${file.name || "The file"} is larger than ${Math.floor(about.limits.bytes / MEBI)} MiB, the most this server takes.` }, "stage");
     } else open((signal) => Study.ofFile(file, signal));
   };
 

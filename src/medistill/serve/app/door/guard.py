@@ -1,7 +1,9 @@
 """What a request must pass before anything else, and what is logged of it."""
 
+import asyncio
 import hmac
 import logging
+import re
 import time
 import traceback
 from collections.abc import Iterable, Mapping
@@ -21,6 +23,8 @@ ASKS = ("/v1/embed/text", "/v1/zero-shot", "/v1/search", "/v1/heatmap")
 """Paths that take JSON."""
 FILES = ("application/octet-stream", "image/png", "image/jpeg", "application/dicom")
 """Types of a file, if one is stated; what it is, its bytes tell."""
+_KIND = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,60}")
+"""A type that an answer may name: nothing else can be written with it."""
 FAULT = "the server has a fault; its log says where"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _OPEN = "/v1/about"  # tells the page whether it needs a token
@@ -72,13 +76,17 @@ class Guard:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, is_upload = time.perf_counter(), scope["path"] in UPLOADS
         most = self._limits.upload_bytes if is_upload else self._limits.json_bytes
-        body = Body(receive, most=most, seconds=self._limits.body_seconds)
+        body = Body(receive, self._limits, most=most, what="file" if is_upload else "body")
         answer = _Answer(send, scope, body)
         try:
             self._check(scope, most)
             await self.app(scope, body, answer)
         except RefusedError as refusal:
             await send_refusal(refusal, answer)
+        except asyncio.CancelledError:  # by the end of the server, when the time of what is under way is over
+            body.complete = True  # nothing more of it is waited for
+            if not answer.status:
+                await send_refusal(RefusedError(503, "the server is stopping", retry_after=5), answer)
         except Exception as error:
             _log_fault(error)
             if not answer.status:
@@ -92,6 +100,7 @@ class Guard:
 
     def _check(self, scope: Scope, most: int) -> None:
         headers = _headers(scope)
+        _check_framing(headers, scope["http_version"])
         self._check_host(headers)
         if not scope["path"].startswith("/v1/"):
             return
@@ -174,6 +183,12 @@ def _headers(scope: Scope) -> dict[str, list[str]]:
     return headers
 
 
+def _check_framing(headers: Mapping[str, list[str]], version: str) -> None:
+    """Where a body ends must be said in one way: a proxy before us may follow the other (RFC 9112, 6.3)."""
+    if "transfer-encoding" in headers and ("content-length" in headers or version == "1.0"):
+        raise RefusedError(400, "the request states two lengths of its body: Transfer-Encoding and another")
+
+
 def _check_origin(headers: Mapping[str, list[str]]) -> None:
     """Browsers say where a request comes from; other clients say nothing, and carry no one's cookies."""
     site = headers.get("sec-fetch-site", [])
@@ -197,15 +212,25 @@ def _check_body(headers: Mapping[str, list[str]], path: str, most: int) -> None:
     if not length.isascii() or not length.isdigit():
         raise RefusedError(400, "the length stated is no number")
     if len(length) > 15 or int(length) > most:  # int() of endless digits takes quadratic time
-        raise RefusedError(413, too_large(most))
+        raise RefusedError(413, too_large("file" if path in UPLOADS else "body", most))
     if headers.get("content-encoding", ["identity"]) != ["identity"]:
         raise RefusedError(415, "a compressed body is not taken")
     kinds = [value.partition(";")[0].strip().lower() for value in headers.get("content-type", [])]
     if path in UPLOADS:
         if any(kind not in FILES for kind in kinds):
-            raise RefusedError(415, f"expected the bytes of a file, of type {', '.join(FILES)}")
+            raise RefusedError(415, f"expected a file of type {', '.join(FILES)}; {_found(kinds)}")
     elif path in ASKS and kinds != ["application/json"]:
-        raise RefusedError(415, "expected a body of type application/json")
+        raise RefusedError(415, f"expected a body of type application/json; {_found(kinds)}")
+
+
+def _found(kinds: list[str]) -> str:
+    if not kinds:
+        return "none was stated"
+    return (
+        f"found {kinds[0]}"
+        if len(kinds) == 1 and _KIND.fullmatch(kinds[0])
+        else "found no type that can be read"
+    )
 
 
 def _log_fault(error: BaseException) -> None:

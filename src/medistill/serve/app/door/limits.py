@@ -18,11 +18,16 @@ class Limits:
     json_bytes: int = 256 * 2**10
     body_seconds: float = 60.0
     """For the whole body of a request, however it trickles in."""
+    pause_seconds: float = 10.0
+    slowest: float = 4096.0
+    """Bytes a second that a body must bring over each pause; 32 kbit/s is the slowest mobile line."""
     head_seconds: float = 20.0
     """For the head of a request."""
     pixels: int = 50_000_000
+    arriving_bytes: int = 512 * 2**20
+    """Of all files that are received or parsed: what has come of one that trickles takes little of it."""
     uploads: int = 8
-    """Received or parsed at a time: each holds a body in memory."""
+    """Files that are parsed or wait for that, once they are there."""
     parsers: int = 2
     """Processes that parse files."""
     connections: int = 512
@@ -40,6 +45,10 @@ class Limits:
     maps_waiting: int = 16
     searches_waiting: int = 64
     """Queues; a request that finds no room in one is answered 503."""
+    index_seconds: float = 60.0
+    """For a look into the index, with the wait for its turn: twice what a database may take for one."""
+    look_seconds: float = 10.0
+    """For what tells whether the server is ready."""
     kept: int = 256
     kept_bytes: int = 512 * 2**20
     kept_seconds: float = 900.0

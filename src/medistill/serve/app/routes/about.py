@@ -45,8 +45,8 @@ async def healthz() -> forms.Status:
 
 @router.get("/readyz")
 async def readyz(service: Serving) -> forms.Status:
-    """Whether the model is loaded; 503 until then."""
-    service.served  # noqa: B018  refuses while it is not
+    """Whether requests can be answered: 503 until the model is loaded, and while a part is lost."""
+    await service.check()
     return forms.Status(status="ok")
 
 

@@ -7,13 +7,12 @@ import numpy as np
 from fastapi import APIRouter, Depends
 from jaxtyping import Float32
 
-from medistill.errors import CallError
 from medistill.serve.app import forms
 from medistill.serve.app.door.refusal import RefusedError
 from medistill.serve.app.places import heat_of, least_cosine, marked, sentence_spans
-from medistill.serve.app.served import Served, Service, service_of
+from medistill.serve.app.served import Service, service_of
 from medistill.serve.index.case import Hit
-from medistill.serve.index.filters import Filters
+from medistill.serve.index.filters import Filters, QueryError
 from medistill.serve.index.query import query_vector
 
 router = APIRouter(prefix="/v1")
@@ -45,24 +44,24 @@ async def search(request: forms.Search, service: Serving) -> forms.Hits:
     filters = filters_of(request.filters)
     try:
         query = query_vector(image, text, weight=request.weight)
-        hits = await service.in_thread(
-            lambda: index.search(query, request.k, filters=filters, per_patient=request.per_patient)
-        )
-    except CallError as error:  # a filter by what is not there; image and text that cancel out
+    except QueryError as error:  # image and text that cancel out
         raise RefusedError(422, str(error)) from None
-    marks = [[]] * len(hits) if text is None else await _marks(served, hits, text)
+    hits = await service.of_index(
+        lambda: index.search(query, request.k, filters=filters, per_patient=request.per_patient)
+    )
+    marks = [[]] * len(hits) if text is None else await _marks(service, hits, text)
     return forms.Hits(hits=[_answer(hit, spans) for hit, spans in zip(hits, marks, strict=True)])
 
 
 async def _marks(
-    served: Served, hits: Sequence[Hit], text: Float32[np.ndarray, " d"]
+    service: Service, hits: Sequence[Hit], text: Float32[np.ndarray, " d"]
 ) -> list[list[tuple[int, int]]]:
     """The sentences of each report that match the text best, by their cosine in the text space."""
-    spans = [sentence_spans(hit.case.text) for hit in hits]
+    spans = await service.in_thread(lambda: [sentence_spans(hit.case.text) for hit in hits])
     said = [hit.case.text[start:end] for hit, some in zip(hits, spans, strict=True) for start, end in some]
     if not said:
         return [[] for _ in hits]
-    cosines = np.stack(await served.lanes.texts(said)) @ text
+    cosines = np.stack(await service.served.lanes.texts(said)) @ text
     parts = np.split(cosines, np.cumsum([len(some) for some in spans])[:-1])
     least = least_cosine(cosines)
     return [marked(some, part, least) for some, part in zip(spans, parts, strict=True)]

@@ -25,14 +25,20 @@ _FILE: dict[str, Any] = {
 
 
 async def _received(request: Request, service: Service) -> Parsed:
-    """The image in the body; few bodies are held or parsed at a time."""
+    """The image in the body; a place among the files that are parsed is taken once all of it is there."""
     service.served  # noqa: B018  refuses while the model is loaded
     try:
-        with service.uploads:
-            data = b"".join([chunk async for chunk in request.stream()])
+        if service.uploads.is_full:
+            raise FullError  # before anything is received in vain
+        with service.arriving.taking() as take:
+            data = bytearray()
+            async for chunk in request.stream():
+                take(len(chunk))
+                data += chunk
             if not data:
                 raise RefusedError(422, "the body is empty: expected the bytes of a file")
-            return await service.parsed(data)
+            with service.uploads:
+                return await service.parsed(bytes(data))
     except FullError:
         raise busy("other files are being read") from None
 

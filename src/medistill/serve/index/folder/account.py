@@ -10,7 +10,7 @@ from medistill.errors import CallError
 from medistill.serve.index.about import About, about_from_json
 from medistill.serve.index.folder.part import damaged
 from medistill.serve.index.protocol import Kind
-from medistill.system.atomic import write_atomically
+from medistill.system.checksums import SUMS, say_without, write_checked
 from medistill.system.json_files import read_json
 
 ACCOUNT, PART = "index.json", "part-"
@@ -45,7 +45,7 @@ def write_account(folder: Path, account: Account) -> None:
         "parts": [vars(entry) for entry in account.parts],
         "written": account.written,
     }
-    write_atomically(folder / ACCOUNT, json.dumps(fields, indent=1) + "\n")
+    write_checked(folder / ACCOUNT, json.dumps(fields, indent=1) + "\n")
 
 
 def read_account(folder: Path) -> Account:
@@ -55,6 +55,8 @@ def read_account(folder: Path) -> Account:
     if not (folder / ACCOUNT).exists():
         raise CallError(f"not an index: {folder} holds no {ACCOUNT}; `medistill index` writes one")
     fields = read_json(folder / ACCOUNT, str(damaged(folder, f"{ACCOUNT} cannot be read as JSON")))
+    if not (folder / SUMS).exists():
+        say_without(folder)
     version = fields.get("format") if isinstance(fields, dict) else None
     if version != FORMAT:
         raise CallError(

@@ -18,7 +18,7 @@ from medistill.serve.index.folder.nearest import kind_of
 from medistill.serve.index.folder.part import Part, PartWriter, damaged, part_schema
 from medistill.serve.index.folder.snapshot import Snapshot
 from medistill.serve.index.folder.writing import change
-from medistill.serve.index.protocol import EVERY, Kind
+from medistill.serve.index.protocol import EVERY, Index, Kind
 from medistill.serve.index.table import EmbeddingTable, vectors_of
 from medistill.system.progress import Progress, counted
 
@@ -28,7 +28,7 @@ _TRIES = 10
 Stamp = tuple[int, int]
 
 
-class FolderIndex:
+class FolderIndex(Index):
     """Looks at each call what is in force, so that it follows what another process adds and deletes."""
 
     def __init__(self, folder: Path) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from medistill.errors import CallError
-from medistill.serve.index.folder.part import Part, damaged
+from medistill.serve.index.folder.part import Part, damaged, verified
 from medistill.serve.index.protocol import Kind
-from medistill.system.atomic import atomic_file, sync_file, sync_folder
+from medistill.system.atomic import sync_file, sync_folder
+from medistill.system.checksums import add_sums, checked_file
 from medistill.system.progress import Progress
 
 _GATHERED = 4
@@ -88,6 +89,7 @@ class Graph(Nearest):
                 on_progress("building the graph", end, total)
         graph.save(os.fspath(part.folder / _GRAPH))
         sync_file(part.folder / _GRAPH)
+        add_sums(part.folder, _GRAPH)
         sync_folder(part.folder)
 
     def inherit(self, part: Part, old: Part, kept: Bool[np.ndarray, " n"]) -> bool:
@@ -96,13 +98,14 @@ class Graph(Nearest):
         if graph is None or len(part) < max(_LEAST, (1 - _REBUILT) * len(graph)):
             return False
         keys = np.flatnonzero(kept) if keys is None else keys[kept]
-        with atomic_file(part.folder / _KEYS) as file:
+        with checked_file(part.folder / _KEYS) as file:
             file.write(keys.astype("<i8").data)
         try:
             os.link(old.folder / _GRAPH, part.folder / _GRAPH)
         except OSError:  # a file system without links
             shutil.copyfile(old.folder / _GRAPH, part.folder / _GRAPH)
             sync_file(part.folder / _GRAPH)
+        add_sums(part.folder, _GRAPH)
         sync_folder(part.folder)
         return True
 
@@ -162,6 +165,8 @@ def _new(dim: int) -> Any:
 def _mapped(part: Part) -> tuple[Any, Int[np.ndarray, " n"] | None]:
     dim, path = part.vectors.shape[1], part.folder / _KEYS
     graph = _new(dim)
+    for name in (_GRAPH, *([_KEYS] if path.is_file() else ())):
+        verified(part.folder, name)
     try:
         graph.view(os.fspath(part.folder / _GRAPH))
     except RuntimeError:  # what usearch raises for a file that is missing, cut short or not its own

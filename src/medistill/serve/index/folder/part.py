@@ -14,6 +14,7 @@ from medistill.errors import CallError
 from medistill.serve.index.case import ID_BYTES, Case, case_of
 from medistill.serve.index.table import case_fields
 from medistill.system.atomic import sync_folder
+from medistill.system.checksums import ChecksumError, add_sums, verify
 
 CASES, VECTORS = "cases.arrow", "vectors.f32"
 _BATCH = 16_384
@@ -30,8 +31,11 @@ class Part:
 
     def __init__(self, folder: Path, images: int, dim: int) -> None:
         self.folder = folder
+        known = [verified(folder, name) for name in (CASES, VECTORS)]
         try:
             self.cases: pa.Table = pa.ipc.open_file(pa.memory_map(os.fspath(folder / CASES))).read_all()
+            if not all(known):
+                self.cases.validate(full=True)  # a wrong offset would end the process by a signal
         except pa.ArrowException:
             raise damaged(folder.parent, f"{CASES} of {folder.name} cannot be read") from None
         size = (folder / VECTORS).stat().st_size
@@ -123,6 +127,7 @@ class PartWriter:
             file.flush()  # of Python's buffer; fsync knows only what the system has
             os.fsync(file.fileno())
             file.close()
+        add_sums(self.folder, CASES, VECTORS)
         sync_folder(self.folder)
 
 
@@ -134,6 +139,14 @@ def _relabeled(labels: pa.StructArray, kind: pa.StructType) -> pa.StructArray:
         for field in kind
     ]
     return pa.StructArray.from_arrays(columns, fields=list(kind)) if columns else pa.nulls(len(labels), kind)
+
+
+def verified(folder: Path, name: str) -> bool:
+    """Whether a file of a part has a checksum, compared before it is read; CallError if it does not fit."""
+    try:
+        return verify(folder / name)
+    except ChecksumError:
+        raise damaged(folder.parent, f"{name} of {folder.name} does not fit its checksum") from None
 
 
 def damaged(folder: Path, why: str) -> CallError:

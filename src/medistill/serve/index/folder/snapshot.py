@@ -62,7 +62,7 @@ class Snapshot:
         """Of each part, which rows may be found, as booleans; None for all."""
         if not filters.any:
             return None
-        filters.check(self.values)
+        filters.check(self.values, len(self))
         return self._matching(filters)
 
     def _matched(self, filters: Filters) -> list[np.ndarray]:

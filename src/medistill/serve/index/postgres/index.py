@@ -17,13 +17,13 @@ from medistill.serve.index.postgres.changes import add_table, delete_studies
 from medistill.serve.index.postgres.schema import Names, find, make
 from medistill.serve.index.postgres.search import Search
 from medistill.serve.index.postgres.sessions import Sessions, address_of
-from medistill.serve.index.protocol import EVERY, Kind
+from medistill.serve.index.protocol import EVERY, Index, Kind
 from medistill.serve.index.query import check_query
 from medistill.serve.index.table import EmbeddingTable
 from medistill.system.progress import Progress
 
 
-class PostgresIndex:
+class PostgresIndex(Index):
     """Every call is one transaction, so it sees what other processes have added and deleted, whole."""
 
     def __init__(self, sessions: Sessions, names: Names) -> None:
@@ -57,7 +57,7 @@ class PostgresIndex:
             state = read_state(cursor, self._names)
             check_query(query, k, state.about.dim)
             if filters.any:
-                filters.check(self._values_in(cursor, state))
+                filters.check(self._values_in(cursor, state), state.images)
             ranked = Search(cursor, self._names, query, filters).hits(k, state.images, per_patient)
             cases = cases_at(cursor, self._names, state.about.findings, [image.place for image in ranked])
         return [Hit(case=cases[image.place], score=image.score) for image in ranked]

@@ -25,7 +25,15 @@ SCHEMA = "medistill"
 _EXPECTED = "expected postgresql://[USER@]HOST[:PORT]/DATABASE[?schema=NAME]"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _OURS = "schema="
-_DEFAULTS = {"connect_timeout": "10", "fallback_application_name": "medistill"}
+_DEFAULTS = {
+    "connect_timeout": "10",
+    "fallback_application_name": "medistill",
+    # Of a server that has vanished without a word the system would say nothing for a quarter of an hour.
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
