@@ -22,6 +22,7 @@ def evaluate(
     prompts: Path | None = None,
     with_cases: bool = False,
     fine_tune: bool = False,
+    device: str = "auto",
     group_readable: bool = False,
     json: bool = False,
 ) -> None:
@@ -44,6 +45,7 @@ def evaluate(
             another project's Python file of prompts, which is parsed and not run.
         with_cases: Put test images and their nearest reports on the page: they are patient data.
         fine_tune: Also fine-tune the image encoder on 1, 10 and 100 % of the training patients: takes long.
+        device: Where the models run: auto (the first card, else the CPU), cpu, cuda or cuda:N.
         group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print the figures, or the comparison, as JSON on standard output.
     """
@@ -53,7 +55,7 @@ def evaluate(
         raise CallError("--protocol names what to score, and its split: leave out --split and --fine-tune")
     if with_cases:
         say("page.html will hold images and report texts of the corpus: treat it as patient data")
-    options: dict[str, Any] = {"prompts": prompts, "with_cases": with_cases}
+    options: dict[str, Any] = {"prompts": prompts, "with_cases": with_cases, "device": device}
     if not protocol:
         options |= {"split": split, "fine_tune": fine_tune}
     with files_for(group=group_readable), stages() as on_progress:

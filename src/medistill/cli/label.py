@@ -23,6 +23,7 @@ def label(
     save: Path | None = None,
     follow_links: bool = False,
     workers: int = 0,
+    device: str = "auto",
     group_readable: bool = False,
     json: bool = False,
 ) -> None:
@@ -45,6 +46,7 @@ def label(
         save: Folder to write the classifier into; OUT with the suffix .classifier if not named.
         follow_links: Also label what links lead to that lead out of the folder of images.
         workers: Processes that read files; 0 takes one a core.
+        device: Where the model runs: auto (the first card, else the CPU), cpu, cuda or cuda:N.
         group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print the JSON file on standard output.
     """
@@ -65,6 +67,7 @@ def label(
             save=save,
             follow_links=follow_links,
             workers=workers or cores(),
+            device=device,
             on_progress=on_progress,
         )
     report_labels(account, out, json)

@@ -13,7 +13,16 @@ from medistill.serve.index.case import Hit
 from medistill.system.private import files_for
 
 
-def embed(model: str, /, *, data: Path, out: Path, group_readable: bool = False, json: bool = False) -> None:
+def embed(
+    model: str,
+    /,
+    *,
+    data: Path,
+    out: Path,
+    device: str = "auto",
+    group_readable: bool = False,
+    json: bool = False,
+) -> None:
     """Embed a corpus: an Arrow table with a row an image, to be indexed by `medistill index`.
 
     Example: medistill embed run --data corpus --out corpus.arrow
@@ -24,13 +33,14 @@ def embed(model: str, /, *, data: Path, out: Path, group_readable: bool = False,
         model: Run or model folder; or hf:NAME or open_clip:NAME:WEIGHTS, as `medistill evaluate` takes them.
         data: Corpus folder written by `medistill prepare`; all of its splits are embedded.
         out: The file to write.
+        device: Where the model runs: auto (the first card, else the CPU), cpu, cuda or cuda:N.
         group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print what the table is as JSON on standard output.
     """
     from medistill.serve.index.embed import embed as run
 
     with files_for(group=group_readable), stages() as on_progress:
-        record = run(model, data, out, on_progress=on_progress)
+        record = run(model, data, out, device=device, on_progress=on_progress)
     if json:
         print_json(record)
     say(f"{record['images']:,} images, vectors of {record['dim']} numbers: {out}")
@@ -88,6 +98,7 @@ def search(
     source: tuple[str, ...] = (),
     label: tuple[str, ...] = (),
     all_studies: bool = False,
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """The nearest past studies to a text, an image, or both, with the first words of their reports.
@@ -110,6 +121,7 @@ def search(
         source: Only these sources.
         label: Findings that are present, all of them; `edema=0` for one that is absent.
         all_studies: Also more than one study of a patient.
+        device: Where the model runs: auto (the first card, else the CPU), cpu, cuda or cuda:N.
         json: Print the hits with whole reports as JSON on standard output.
     """
     from medistill.serve.index.filters import Filters
@@ -124,7 +136,7 @@ def search(
         labels=label,
     )
     query = Query(text=text, image=image, weight=weight, k=k, filters=filters, per_patient=not all_studies)
-    hits = find(index, query, model=model)
+    hits = find(index, query, model=model, device=device)
     if json:
         print_json(as_json(hits))
     else:

@@ -17,6 +17,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     allow_host: tuple[str, ...] = (),
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Serve a model with its index: a page to open in a browser, and an interface for programs.
@@ -32,6 +33,7 @@ def serve(
         host: Address to listen at; any other than a loopback one is open to the network.
         port: Port to listen at; 0 takes a free one.
         allow_host: Further names that browsers may call this server by.
+        device: Where the model runs: auto (the first card, else the CPU), cpu, cuda or cuda:N.
         json: Print the URL as JSON on standard output once the model is loaded.
     """
     from medistill.serve.app.server import Address, require_packages
@@ -61,6 +63,7 @@ def serve(
             host=host,
             port=port,
             allow_hosts=allow_host,
+            device=device,
             ready=ready,
             on_progress=on_progress,
         )

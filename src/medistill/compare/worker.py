@@ -94,7 +94,7 @@ def trained(run: Path) -> Result:
 
 def evaluated(folder: Path, data: Path) -> dict[str, Any]:
     """The figures of the delivered model on the test split; their resampled values go into spread.npz."""
-    evaluation = evaluate_model(load(folder / RUN), open_corpus(data), split="test")
+    evaluation = evaluate_model(load(folder / RUN, "auto"), open_corpus(data), split="test")
     write_spread(folder / SPREAD, evaluation.spread)
     return evaluation.metrics
 

@@ -40,11 +40,12 @@ def evaluate_run(
     prompts: Path | None = None,
     with_cases: bool = False,
     fine_tune: bool = False,
+    device: str = "auto",
     on_progress: Progress | None = None,
 ) -> Measured:
     """Evaluate what `open_model` finds by that name; writes metrics.json, evaluation.json and page.html."""
     wording = read_prompts(prompts) if prompts else None
-    corpus, opened = open_corpus(data), open_model(model)
+    corpus, opened = open_corpus(data), open_model(model, device)
     with writing(out):
         evaluation = evaluate_model(
             opened,
@@ -69,11 +70,12 @@ def evaluate_by_protocol(
     *,
     prompts: Path | None = None,
     with_cases: bool = False,
+    device: str = "auto",
     on_progress: Progress | None = None,
 ) -> Measured:
     """Score what `open_model` finds by these protocols; writes the same three files."""
     wording = read_prompts(prompts) if prompts else None
-    opened, corpus = open_model(model), open_corpus(data)
+    opened, corpus = open_model(model, device), open_corpus(data)
     options: dict[str, Any] = {"embeddings": embeddings_of(data), "on_progress": on_progress}
     with writing(out):
         metrics, account = evaluate_protocols(opened, corpus, names, prompts=wording, **options)

@@ -20,9 +20,17 @@ def model_hash(model: Any) -> str | None:
     return digest.hexdigest()
 
 
+def _device_of(model: Any) -> str | None:
+    network = getattr(model, "network", model)
+    weights = next(iter(network.parameters()), None) if hasattr(network, "parameters") else None
+    return None if weights is None else weights.device.type
+
+
 def embedder_name(model: Any) -> str:
     """Equal for models that give the same embeddings: by weights, preprocessing, tokenizer and version."""
     tokenizer = getattr(model, "tokenizer", None)
     words = tokenizer.to_str() if tokenizer is not None and hasattr(tokenizer, "to_str") else ""
     identity = [version("medistill"), model_hash(model), getattr(model, "preprocessing", None), words]
+    if (device := _device_of(model)) not in (None, "cpu"):
+        identity.append(device)  # equal but for rounding: figures of one evaluation are of one device
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:24]

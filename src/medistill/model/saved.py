@@ -15,6 +15,7 @@ from medistill.model.tokenizer import token_count
 from medistill.model.towers.build import restore_image_tower, restore_text_tower
 from medistill.model.towers.config import config_from_dict
 from medistill.system.checksums import say_without, verify, write_checked
+from medistill.system.device import chosen_device
 
 FORMAT = 1
 FILES = ("config.json", "tokenizer.json", "model.safetensors")
@@ -35,14 +36,18 @@ def save_model(model: DualEncoder, folder: Path) -> None:
     write_checked(folder / "model.safetensors", weights)
 
 
-def load(path: str | Path) -> DualEncoder:
-    """The model of a run folder or model folder, in eval mode on the CPU; reads no pickle and no network."""
+def load(path: str | Path, device: str = "cpu") -> DualEncoder:
+    """The model of a run folder or model folder, in eval mode; reads no pickle and no network.
+
+    device   `auto` (the first card, else the CPU), `cpu`, `cuda` or `cuda:N`; CallError if it is not there
+    """
+    place = chosen_device(device)
     folder = _model_folder(Path(path))
     known = [verify(folder / name) for name in FILES if (folder / name).is_file()]
     if not all(known):
         say_without(Path(path))
     try:
-        return _restored(folder, json.loads((folder / "config.json").read_text("utf-8")))
+        return _restored(folder, json.loads((folder / "config.json").read_text("utf-8"))).to(place)
     except MedistillError:
         raise
     except Exception as error:  # tokenizers raises bare Exception, safetensors its own

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from medistill.data.corpus import Corpus, corpus_hash, open_corpus
 from medistill.errors import CallError
 from medistill.evaluate.run import embeddings_of
@@ -27,20 +25,24 @@ _SUGGESTIONS = ("pleural effusion", "pneumothorax", "cardiomegaly", "consolidati
 
 
 def load_served(
-    name: str | Path, index: Index | None, limits: Limits, on_progress: Progress | None = None
+    name: str | Path,
+    index: Index | None,
+    limits: Limits,
+    on_progress: Progress | None = None,
+    *,
+    device: str = "auto",
 ) -> Served:
     """The model of that name with an index of its embeddings; CallError if the index is another model's."""
-    opened = open_model(name)
+    opened = open_model(name, device)
     sha256 = model_hash(opened)
     if index is not None:
         index.about.check_model(sha256, UnitEmbedder(opened).preprocessing, str(name))
-    model = _on_device(opened)
     corpus = _corpus_of(index) if index is not None else None
-    known = _known(model, corpus, sha256, on_progress) if corpus is not None else None
+    known = _known(opened, corpus, sha256, on_progress) if corpus is not None else None
     return Served(
-        lanes=Lanes(model, limits),
+        lanes=Lanes(opened, limits),
         sha256=sha256,
-        dim=model.dim,
+        dim=opened.dim,
         index=index,
         there=IndexAbout.model_validate({"images": len(index), **vars(index.values)})
         if index is not None
@@ -49,13 +51,6 @@ def load_served(
         suggestions=tuple(corpus.findings) if corpus is not None and corpus.findings else _SUGGESTIONS,
         examples=_examples(index, corpus) if index is not None and corpus is not None else (),
     )
-
-
-def _on_device(model: Any) -> Any:
-    """On the first card, if there is one."""
-    if torch.cuda.is_available():
-        (model.network if hasattr(model, "network") else model).to("cuda")
-    return model
 
 
 def _corpus_of(index: Index) -> Corpus | None:

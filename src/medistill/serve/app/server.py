@@ -32,6 +32,7 @@ def serve(
     host: str,
     port: int,
     allow_hosts: tuple[str, ...] = (),
+    device: str = "auto",
     ready: Callable[[Address], None],
     on_progress: Progress | None = None,
 ) -> None:
@@ -65,7 +66,7 @@ def serve(
             server.should_exit = True
 
     def load() -> Served:
-        return load_served(model, opened, LIMITS, on_progress)
+        return load_served(model, opened, LIMITS, on_progress, device=device)
 
     access = Access(allowed_hosts(host, allow_hosts), token)
     server = http_server(create_app(load, access, LIMITS, phantoms=phantoms, loaded=loaded), LIMITS)

@@ -35,13 +35,15 @@ _PART = 16 * _ROWS
 
 
 @private_files()
-def embed(model: str | Path, data: Path, out: Path, *, on_progress: Progress | None = None) -> dict[str, Any]:
+def embed(
+    model: str | Path, data: Path, out: Path, *, device: str = "auto", on_progress: Progress | None = None
+) -> dict[str, Any]:
     """Write the table of all rows of a corpus, whatever their split; returns what it is.
 
     A run that was stopped goes on where it was: what it had embedded lies in a hidden folder beside `out`
     until the table is whole. A finished table of the same call is left as it is; CallError for another file.
     """
-    corpus, opened = open_corpus(data), open_model(model)
+    corpus, opened = open_corpus(data), open_model(model, device)
     about = _about(model, opened, corpus)
     partial = out.with_name(f".{out.name}.embeddings")
     if out.exists():

@@ -41,12 +41,14 @@ class Query:
             raise CallError("--text is empty: say what to look for")
 
 
-def find(index: str | Path, query: Query, *, model: str | Path | None = None) -> list[Hit]:
+def find(
+    index: str | Path, query: Query, *, model: str | Path | None = None, device: str = "auto"
+) -> list[Hit]:
     """The nearest studies; CallError if the model named, or remembered, is not the index's."""
     opened = open_index(index)
     try:
         query.filters.check(opened.values, len(opened))  # before the model is loaded
-        embedder = model_of(opened.about, model)
+        embedder = model_of(opened.about, model, device)
         image = None if query.image is None else image_vector(embedder, query.image)
         text = None if query.text is None else embedder.encode_texts([query.text])[0]
         vector = query_vector(image, text, weight=query.weight)

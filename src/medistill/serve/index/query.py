@@ -39,10 +39,10 @@ def query_vector(
     return (mixed / length).astype(np.float32)
 
 
-def model_of(about: About, name: str | Path | None = None) -> UnitEmbedder:
+def model_of(about: About, name: str | Path | None = None, device: str = "auto") -> UnitEmbedder:
     """The model to embed queries with: the one named, or where the table's model lay; checked by its hash."""
     try:
-        opened = open_model(about.model if name is None else name)
+        opened = open_model(about.model if name is None else name, device)
     except CallError as error:
         if name is not None:
             raise

@@ -41,6 +41,7 @@ def label(
     save: Path | None = None,
     follow_links: bool = False,
     workers: int = 0,
+    device: str = "auto",
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write `out`, a CSV file with a row an image, and beside it what it rests on; returns the latter.
@@ -57,7 +58,7 @@ def label(
         raise CallError(f"--out is {out.name}; give it a name that ends in .csv")
     sidecar, save = out.with_suffix(".json"), save or out.with_suffix(".classifier")
     find = functools.partial(folder_images, without=(out, sidecar, save), follow_links=follow_links)
-    shown, maker, opened = _opened(model, wanted, data, images, find, workers=workers)
+    shown, maker, opened = _opened(model, wanted, data, images, find, workers=workers, device=device)
     embedder = UnitEmbedder(opened)
     about = {"sha256": model_hash(opened), "preprocessing": embedder.preprocessing}
     call = {"medistill": __version__, "model": about, "images": shown.described()}
@@ -99,12 +100,13 @@ def _opened(
     find: Callable[..., FolderImages],
     *,
     workers: int,
+    device: str,
 ) -> tuple[CorpusImages | FolderImages, Maker, Any]:
     """The images, where the classifier comes from, and the model: the cheap first."""
     if (data is None) == (images is None):
         raise CallError("give either --data CORPUS or --images DIR")
     shown = corpus_images(data) if data else None
-    opened = open_model(model)
+    opened = open_model(model, device)
     size = opened.size if isinstance(opened, DualEncoder) else None
     read = functools.partial(read_images, size=size, workers=workers)
     if shown is None:

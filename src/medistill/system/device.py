@@ -1,0 +1,21 @@
+"""Where a model runs: on a card if there is one, or where it is sent."""
+
+import re
+
+import torch
+
+from medistill.errors import CallError
+
+
+def chosen_device(name: str) -> torch.device:
+    """`auto` (the first card, else the CPU), `cpu`, `cuda` or `cuda:N`; CallError if it is not there."""
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda:0" if cards else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise CallError(f"the device is {name!r}; expected auto, cpu, cuda or cuda:N")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= cards:
+        there = f"the cards here are cuda:0 to cuda:{cards - 1}" if cards else "no CUDA card was found"
+        raise CallError(f"the device is {name}, but {there}; use --device auto or cpu")
+    return device
