@@ -15,6 +15,12 @@ from medistill.data.dicom.frame import Stream, with_thresholds
 from medistill.data.dicom.packing import encoded_frame, syntax_of
 from medistill.errors import MedistillError
 
+_STANDARD = "1.2.840.10008."  # the root of the standard's own UIDs
+_NEW_SYNTAXES = {
+    **dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in (110, 111, 112)), "JPEG XL"),
+    "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
+}
+"""Names of PS3.6 table A-1 that pydicom 3.0 does not know yet."""
 # Pillow refuses a broken frame where gdcm may end the process; of JPEG 2000 it knows too few depths.
 _PLUGINS = ("pillow", "gdcm", "pylibjpeg")
 _PLUGINS_2000 = ("pylibjpeg", "gdcm", "pillow")
@@ -53,7 +59,7 @@ def require_decoder(dataset: Dataset) -> Any:
     try:
         decoder: Any = require_pydicom().pixels.get_decoder(uid)
     except NotImplementedError:
-        name = "a private transfer syntax" if uid.is_private or uid.name == uid else uid.name
+        name = _NEW_SYNTAXES.get(uid, uid.name) if uid.startswith(_STANDARD) else "a private one"
         raise MedistillError(f"DICOM image in a transfer syntax that cannot be decoded: {name}") from None
     if not decoder.is_available:
         raise MedistillError(MISSING)
