@@ -16,7 +16,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from medistill.data.dicom import dicom_images
+from medistill.data.dicom import decoders, dicom_images
 from medistill.data.dicom.described import DEPTH_OF_STREAM
 from medistill.errors import MedistillError
 from tests.dicoms import LOSSLESS, dicom
@@ -223,3 +223,34 @@ def test_frames_that_are_not_there_are_named():
 def test_the_sizes_that_differ_are_named():
     data = dicom(EIGHT[:8], syntax=JPEGBaseline8Bit, stream=as_jpeg(EIGHT))
     assert "16 x 24 x 1 of 8 bits, not 8 x 24 x 1" in reason(data)
+
+
+@pytest.mark.parametrize("failing", [("pylibjpeg",), ("pylibjpeg", "gdcm"), ("gdcm", "pylibjpeg", "pillow")])
+def test_every_decoder_is_tried_before_a_frame_is_refused(failing, monkeypatch):
+    by_plugin = decoders._by_plugin
+
+    def some_fail(dataset, frame, plugin, *, as_rgb):
+        if plugin in failing:
+            raise ValueError(plugin)
+        return by_plugin(dataset, frame, plugin, as_rgb=as_rgb)
+
+    monkeypatch.setattr(decoders, "_by_plugin", some_fail)
+    pixels = np.tile(EIGHT, (2, 2))
+    data = dicom(pixels, syntax=JPEG2000Lossless)
+    if len(failing) < 3:
+        np.testing.assert_array_equal(grey(data), pixels)
+    else:
+        assert "truncated or damaged" in reason(data)
+
+
+def test_a_damaged_jpeg_is_not_given_to_the_decoder_that_would_make_half_an_image_of_it(monkeypatch):
+    by_plugin, tried = decoders._by_plugin, []
+
+    def watched(dataset, frame, plugin, *, as_rgb):
+        tried.append(plugin)
+        return by_plugin(dataset, frame, plugin, as_rgb=as_rgb)
+
+    monkeypatch.setattr(decoders, "_by_plugin", watched)
+    no_tables = without(as_jpeg(EIGHT), 0xDB)
+    assert "truncated or damaged" in reason(dicom(EIGHT, syntax=JPEGBaseline8Bit, stream=no_tables))
+    assert tried == ["pillow"]

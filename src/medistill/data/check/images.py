@@ -20,7 +20,7 @@ from medistill.system.isolated import GaveUp, IsolatedPool, decoding
 TINY = 32
 """Pixels of the shorter side. On fewer, ten millimeters of a chest are less than one pixel."""
 FAINT = 32
-"""Grey levels. What spans no more is nearly black or white; 2,000 images of five real sets span 69 and more."""
+"""Grey levels. What spans fewer is nearly black or white; 2,000 images of five real sets span 69 and more."""
 FLAT = 0.99
 """Share of pixels within five grey levels above which an image counts as blank; real ones reach .9."""
 INVERTED = -0.2

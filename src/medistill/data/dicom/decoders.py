@@ -48,7 +48,7 @@ def decoded(dataset: Dataset, frame: int, stream: Stream, *, as_rgb: bool) -> np
         except Exception as error:  # decoders raise what they like
             first = first or error
             # gdcm makes half an image of a damaged frame: it may have only what Pillow reads to its end.
-            if stream.kind != "JPEG" or not _is_whole(encoded_frame(dataset, frame)):
+            if stream.kind == "JPEG" and not _is_whole(encoded_frame(dataset, frame)):
                 break
     raise first or MedistillError(MISSING)
 

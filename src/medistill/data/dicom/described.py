@@ -152,7 +152,10 @@ def _unpack(dataset: Dataset, samples: int) -> bool:
     count = number_of(dataset, "Rows") * number_of(dataset, "Columns") * samples
     count *= max(1, number_of(dataset, "NumberOfFrames"))
     packed = np.frombuffer(dataset.PixelData, np.uint8)
-    if dataset.original_encoding[1] is False or not 0 <= len(packed) - -(-count * 3 // 2) <= 1:
+    rest = len(packed) - -(-count * 3 // 2)
+    if rest < 0:
+        raise MedistillError("broken DICOM image: truncated or damaged pixel data")
+    if dataset.original_encoding[1] is False or rest > 1:
         return False
     three = np.pad(packed, (0, -len(packed) % 3)).reshape(-1, 3).astype(np.uint16)
     low, high = three[:, 0] | (three[:, 1] & 15) << 8, three[:, 1] >> 4 | three[:, 2] << 4
