@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from medistill.data.dicom.file import MISSING, Dataset, number_of, require_pydicom, text_of
-from medistill.data.dicom.frame import Stream, with_thresholds
+from medistill.data.dicom.frame import Stream, bare, with_thresholds
 from medistill.data.dicom.packing import encoded_frame, syntax_of
 from medistill.errors import MedistillError
 
@@ -87,7 +87,7 @@ def _deep_jpeg(dataset: Dataset, frame: bytes, stream: Stream) -> np.ndarray:
     if stream.bits != 12 or stream.samples != 1:
         kind = f"JPEG of {stream.bits} bits" + (" in color" if stream.samples > 1 else "")
         raise MedistillError(f"DICOM image in {kind}, which cannot be decoded")
-    return _by_gdcm(dataset, frame, stream)
+    return _by_gdcm(dataset, bare(frame), stream)
 
 
 def _by_gdcm(dataset: Dataset, frame: bytes, stream: Stream) -> np.ndarray:
