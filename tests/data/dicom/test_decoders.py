@@ -254,3 +254,18 @@ def test_a_damaged_jpeg_is_not_given_to_the_decoder_that_would_make_half_an_imag
     no_tables = without(as_jpeg(EIGHT), 0xDB)
     assert "truncated or damaged" in reason(dicom(EIGHT, syntax=JPEGBaseline8Bit, stream=no_tables))
     assert tried == ["pillow"]
+
+
+def test_a_huffman_table_of_too_many_codes_is_found_before_gdcm_aborts_at_it():
+    damaged = bytearray(JPEG_12)
+    damaged[damaged.index(b"\xff\xc4") + 5] = 3  # codes of one bit, of which there can be two
+    found = reason(dicom(TWELVE, syntax=JPEGExtended12Bit, stream=bytes(damaged), BitsStored=12))
+    assert "markers of a compressed frame are damaged" in found
+
+
+def test_what_applications_add_to_a_jpeg_of_12_bits_does_not_reach_gdcm(monkeypatch):
+    given = []
+    monkeypatch.setattr(decoders, "_by_gdcm", lambda dataset, frame, stream: given.append(frame) or TWELVE)
+    added = JPEG_12[:2] + b"\xff\xe0\0\x04\xfd\x01" + b"\xff\xfe\0\x04ab" + JPEG_12[2:]
+    image(dicom(TWELVE, syntax=JPEGExtended12Bit, stream=added, BitsStored=12))
+    assert [frame.rstrip(b"\0") for frame in given] == [JPEG_12.rstrip(b"\0")]
