@@ -20,6 +20,7 @@ CHECKS: Mapping[str, str] = {
     "shared_texts": "Same text across splits",
     "unreadable_images": "Unreadable images",
     "blank_images": "Blank images",
+    "faint_images": "Images of hardly any contrast",
     "inverted_images": "Inverted-looking images",
     "tiny_images": "Tiny images",
     "image_metadata": "Metadata in image files",
