@@ -382,6 +382,39 @@ def test_a_trial_draws_no_random_numbers_of_the_run_and_leaves_modes_alone(tmp_p
     assert tower.backbone.training
 
 
+@pytest.mark.parametrize("kind", ["clip", "siglip", "dual"])
+def test_every_weight_of_a_taken_tower_that_is_trained_is_used(tmp_path, kind):
+    tower = image_tower(save_foreign(tmp_path, kind))
+    tower(noise()).square().sum().backward()
+    assert [name for name, p in tower.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_in_several_files_are_read(tmp_path, prefix):
+    network = BertModel(BERT)
+    network.save_pretrained(tmp_path, max_shard_size="8KB")
+    index = tmp_path / "model.safetensors.index.json"
+    parts = json.loads(index.read_text())["weight_map"]
+    assert len(set(parts.values())) > 2
+    for part in set(parts.values()):
+        weights = load_file(tmp_path / part)
+        renamed_weights = {prefix + key: tensor for key, tensor in weights.items()}
+        save_file(renamed_weights, tmp_path / part, metadata={"format": "pt"})
+    rewrite(index, weight_map={prefix + key: part for key, part in parts.items()})
+    assert same_weights(text_tower(tmp_path), network)
+
+
+def test_weights_in_a_file_outside_the_folder_are_refused(tmp_path):
+    saved(tmp_path / "other", BertModel, BERT)
+    saved(tmp_path / "bert", BertModel, BERT)
+    (tmp_path / "bert" / "model.safetensors").unlink()
+    names = load_file(tmp_path / "other" / "model.safetensors")
+    parts = dict.fromkeys(names, "../other/model.safetensors")
+    rewrite(tmp_path / "bert" / "model.safetensors.index.json", metadata={}, weight_map=parts)
+    with pytest.raises(CallError, match="outside its folder"):
+        text_tower(tmp_path / "bert")
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_refused(tmp_path, bad):
     saved(tmp_path, BertModel, BERT)
