@@ -100,7 +100,7 @@ def lay_out(work: Path) -> None:
 
 COMMANDS = (
     "prepare phantom --count 120 --val .2 --test .3 --out corpus",
-    "prepare folder films --out films-corpus --val .3",
+    "prepare folder films --out films-corpus --val .3 --patient-is-study",
     "check corpus --out checked",
     f"plan quickstart --memory 2GB --data corpus {TRAINING}",
     f"train quickstart --data corpus --out run {TRAINING}",
