@@ -43,8 +43,10 @@ from transformers import (
 
 from medistill.errors import CallError
 from medistill.model.dual import DualEncoder, build_model
+from medistill.model.encoder import ImageTower
 from medistill.model.saved import load, save_model
 from medistill.model.towers.build import build_image_tower, build_text_tower
+from medistill.model.towers.trial import try_image_tower
 from medistill.recipe import Encoder
 from tests.conftest import tiny_model, tiny_recipe, tiny_texts
 from tests.model.foreign_models import IMAGE, LAYER, TEXT, edit_weights, rewrite, save_foreign, tiny_tokenizer
@@ -368,6 +370,14 @@ def test_a_tower_that_draws_in_eval_mode_is_refused(tmp_path, monkeypatch):
     )
     with pytest.raises(CallError, match="another embedding of the same input"):
         text_tower(tmp_path)
+
+
+def test_a_trial_of_a_tower_that_draws_leaves_the_random_numbers_of_the_run_alone():
+    tower = ImageTower(AutoModel.from_config(MAE), MAE, "mean", frozen_norm=True)
+    before = torch.get_rng_state()
+    with pytest.raises(CallError, match="another embedding"):
+        try_image_tower(tower, "it", size=32, channels=3)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_trial_draws_no_random_numbers_of_the_run_and_leaves_modes_alone(tmp_path):

@@ -59,12 +59,13 @@ def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:
         )
     expect_values(config)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    texts: dict[str, Any] = {"max_tokens": config["max_tokens"], "tokens": token_count(tokenizer)}
     model = DualEncoder(
         restore_image_tower(
             **_tower_arguments(config["image"]), size=config["size"], channels=config["channels"]
         ),
-        restore_text_tower(**_tower_arguments(config["text"]), **texts),
+        restore_text_tower(
+            **_tower_arguments(config["text"]), max_tokens=config["max_tokens"], tokens=token_count(tokenizer)
+        ),
         tokenizer,
         **{name: config[name] for name in ("dim", "size", "channels", "mean", "std", "max_tokens")},
         scale=1.0,

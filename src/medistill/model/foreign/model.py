@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from medistill.data.image import checked_grey, grey_array
 from medistill.errors import CallError, first_line
 
-
 _WORDS = 300
 """Of the long text that a model is tried with: more than most take, so that it is cut."""
 

@@ -23,9 +23,10 @@ _ALLOWED: Mapping[str, tuple[Any, ...]] = {
 _STILL = {"vit_mae": "vit"}
 """Types that mask at random, also in eval mode, and the type that reads the same weights without masks."""
 _PARTS: Mapping[Modality, str] = {"image": "vision_config", "text": "text_config"}
-_COUNT = ((int,), lambda value: 1 <= value <= _MOST, "a whole number from 1 on")
+_Rule = tuple[tuple[type, ...], Callable[[Any], bool], str]
 _MOST = 65_536
-_VALUES: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool], str]] = {
+_COUNT: _Rule = ((int,), lambda value: 1 <= value <= _MOST, f"a whole number of 1 to {_MOST}")
+_VALUES: Mapping[str, _Rule] = {
     **dict.fromkeys(("dim", "size", "max_tokens"), _COUNT),
     "channels": ((int,), lambda value: value in (1, 3), "1 or 3"),
     "mean": ((int, float), isfinite, "a number"),
