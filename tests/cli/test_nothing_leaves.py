@@ -102,11 +102,11 @@ COMMANDS = (
     "prepare phantom --count 120 --val .2 --test .3 --out corpus",
     "prepare folder films --out films-corpus --val .3 --patient-is-study",
     "check corpus --out checked",
-    f"plan quickstart --memory 2GB --data corpus {TRAINING}",
+    f"plan quickstart --memory 700MB --data corpus {TRAINING}",
     f"train quickstart --data corpus --out run {TRAINING}",
     f"train quickstart --data corpus --out towers {TRAINING} --image.pretrained vit --channels 3 --size 32 "
     "--text.pretrained bert --max-tokens 16",
-    f"compare quickstart --data corpus --objectives clip msd --out compared --seeds 2 --trials 0 "
+    f"compare quickstart --data corpus --objectives clip msd --out compared --seeds 1 --trials 0 "
     f"--budgets samples {TRAINING}",
     "evaluate run --data corpus --out figures",
     "evaluate hf:clip --data corpus --out figures-of-clip",
