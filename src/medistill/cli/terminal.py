@@ -23,7 +23,7 @@ from rich.progress import (
 def print_json(value: Any) -> None:
     """One line of JSON on standard output, from one rank for all."""
     if first_rank():
-        print(json.dumps(value, sort_keys=True))  # noqa: T201
+        print(json.dumps(value, sort_keys=True), flush=True)  # noqa: T201  # a pipe would wait for more
 
 
 def say(line: str) -> None:
