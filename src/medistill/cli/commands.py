@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 from medistill import __version__
 from medistill.errors import CallError, MedistillError
 from medistill.system.stop import TerminatedError, die_of_termination, terminable
+from medistill.system.shown import HarmlessFormatter, in_line
 
 
 class Command(NamedTuple):
@@ -81,7 +82,9 @@ COMMANDS: Mapping[str, Command] = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; the exit status is 0 done, 1 the check or run failed, 2 the call was wrong."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(HarmlessFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("medistill").setLevel(logging.INFO)
     again = COMMANDS[arguments[0]].again if arguments and arguments[0] in COMMANDS else "nothing was done"
     try:
@@ -110,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _complain(reason: str) -> None:
     """On whatever rank it happens."""
-    print(f"medistill: {reason}", file=sys.stderr)  # noqa: T201
+    print(f"medistill: {in_line(reason)}", file=sys.stderr)  # noqa: T201
 
 
 def _run(arguments: list[str]) -> None:

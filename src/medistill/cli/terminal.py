@@ -19,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from medistill.system.shown import on_terminal
+
 
 def print_json(value: Any) -> None:
     """One line of JSON on standard output, from one rank for all."""
@@ -27,9 +29,9 @@ def print_json(value: Any) -> None:
 
 
 def say(line: str) -> None:
-    """A line on standard error, from one rank for all."""
+    """A line on standard error, from one rank for all; no word of a file is a command to a terminal."""
     if first_rank():
-        print(line, file=sys.stderr)  # noqa: T201
+        print(on_terminal(line), file=sys.stderr)  # noqa: T201
 
 
 def first_rank() -> bool:
