@@ -1,7 +1,11 @@
 """What a terminal is told: no word of a file is a command to it."""
 
+import errno
 import io
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -10,6 +14,7 @@ from medistill.cli.check import table
 from medistill.cli.label import report_labels
 from medistill.cli.terminal import say
 from medistill.errors import MedistillError
+from medistill.system.files import naming
 from medistill.system.shown import HarmlessFormatter
 from tests.cli.test_cli import call
 
@@ -56,3 +61,72 @@ def test_findings_that_labels_are_reported_of(capsys, tmp_path):
     account = {"findings": {EVIL: entry}, "labeled": 2, "unreadable": {"count": 0}}
     report_labels(account, tmp_path, False)
     assert SHOWN in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [("--findings", "\udcfcber"), ("--findings=\udcd6dem",), ("--findings", "a", "\udce4b c")]
+)
+def test_a_word_of_the_call_in_another_encoding_is_one_line(words, capsys, tmp_path):
+    assert call("label", "run", "--images", tmp_path, "--out", tmp_path / "a.csv", *words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is not UTF-8" in line
+    assert "\\x" in line
+
+
+def test_the_name_of_a_file_in_another_encoding_is_a_name(tmp_path, capsys):
+    folder = tmp_path / "M\udcfcller"
+    folder.mkdir()
+    assert call("prepare", "csv", folder / "no.csv", "--out", tmp_path / "corpus") == 2
+    assert r"M\xfcller/no.csv" in capsys.readouterr().err
+
+
+def test_a_refusal_has_no_empty_bar_before_it(tmp_path, capfd):
+    for command in (
+        ("train", "small", "--data", tmp_path / "no", "--out", tmp_path / "run"),
+        ("prepare", "csv", tmp_path / "no.csv", "--out", tmp_path / "corpus"),
+        ("evaluate", tmp_path / "no", "--data", tmp_path / "no", "--out", tmp_path / "e"),
+        ("check", tmp_path / "no"),
+        ("plan", "small", "--data", tmp_path / "no"),
+        ("embed", tmp_path / "no", "--data", tmp_path / "no", "--out", tmp_path / "t"),
+    ):
+        assert call(*command) == 2
+        lines = capfd.readouterr().err.split("\n")
+        assert len(lines) == 2, lines
+        assert lines[0].startswith("medistill: ")
+
+
+@pytest.mark.parametrize("words", [("train", "--help"), ("train", "small", "--help"), ("--help",)])
+def test_help_that_nobody_reads_to_its_end_says_nothing_of_it(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "medistill", *words]
+    run = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_pipe_that_breaks_elsewhere_is_still_told(capsys, monkeypatch):
+    def fail(_arguments):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("medistill.cli.commands._run", fail)
+    assert call("check") == 1
+    assert "Broken pipe: while reading or writing" in capsys.readouterr().err
+
+
+def test_tables_of_another_library_do_not_drown_the_one_line():
+    code = (
+        "from medistill.cli import main; import sys\ntry:\n main(['check', 'no'])\nexcept SystemExit: pass\n"
+    )
+    code += "from transformers.utils import logging; print(logging.get_verbosity() >= logging.ERROR)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "True"
+
+
+def test_a_file_that_cannot_grow_is_named(tmp_path):
+    with pytest.raises(OSError, match="File too large") as raised, naming(tmp_path / "labels.csv"):
+        raise OSError(errno.EFBIG, "File too large")
+    assert raised.value.filename == str(tmp_path / "labels.csv")
+    with pytest.raises(OSError, match="x") as raised, naming(tmp_path / "a"):
+        raise OSError(errno.ENOENT, "x", "b")
+    assert raised.value.filename == "b"

@@ -6,6 +6,8 @@ import logging
 import re
 from collections.abc import Iterable, Sequence
 
+from medistill.errors import CallError
+
 # Controls of ASCII and of Latin-1 (a terminal takes C1 for escapes, too), what turns the direction of writing
 # (Unicode TR 36, 2.1: a name can be shown as another), and ends of lines that are none of ours.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -34,6 +36,14 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def check_unicode(text: str, what: str) -> None:
+    """CallError for half a surrogate, as JSON can hold it and as a byte of another encoding is given."""
+    if not is_unicode(text):
+        raise CallError(
+            f"{what} is no Unicode: half a surrogate in it, or a byte that is not UTF-8; write it as UTF-8"
+        )
 
 
 def on_terminal(text: str) -> str:

@@ -81,8 +81,9 @@ def write_corpus(
             card |= tally.card() | rejects.card() | dict(notes or {}) | {"units": pending.place.card()}
             _complete(partial, rejects, card, out)
     except OSError as error:
+        where = f" ({Path(error.filename).name})" if error.filename else ""
         raise MedistillError(
-            f"the corpus cannot be written: {error.strerror or 'input or output failed'}"
+            f"the corpus cannot be written: {error.strerror or 'input or output failed'}{where}"
         ) from error
     return card
 
