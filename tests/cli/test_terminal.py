@@ -4,6 +4,8 @@ import errno
 import io
 import logging
 import os
+import resource
+import signal
 import subprocess
 import sys
 
@@ -14,7 +16,9 @@ from medistill.cli.check import table
 from medistill.cli.label import report_labels
 from medistill.cli.terminal import say
 from medistill.errors import MedistillError
+from medistill.system.atomic import write_atomically
 from medistill.system.files import naming
+from medistill.system.journal import append_durably
 from medistill.system.shown import HarmlessFormatter
 from tests.cli.test_cli import call
 
@@ -130,3 +134,17 @@ def test_a_file_that_cannot_grow_is_named(tmp_path):
     with pytest.raises(OSError, match="x") as raised, naming(tmp_path / "a"):
         raise OSError(errno.ENOENT, "x", "b")
     assert raised.value.filename == "b"
+
+
+@pytest.mark.parametrize("write", [write_atomically, append_durably])
+def test_a_file_too_large_for_its_limit_is_named_by_whatever_writes_it(write, tmp_path):
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            write(tmp_path / "labels.csv", b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert raised.value.filename == str(tmp_path / "labels.csv")

@@ -1,11 +1,13 @@
 """A question in a script that no token of the model is of gets a warning beside its figure."""
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from medistill.evaluate.prompts.prompts import embed_prompts, template
 from medistill.model.embedder import UnitEmbedder
-from medistill.model.writing import scripts, warn_of_writing
+from medistill.model.writing import scripts, unseen_scripts, warn_of_writing
+from medistill.serve.app.judging import judged_plainly
 from tests.conftest import tiny_model
 
 
@@ -59,3 +61,12 @@ def test_tokens_of_bytes_are_read_before_they_are_judged(caplog):
 def test_a_model_without_a_vocabulary_that_can_be_read_is_passed_over(caplog):
     warn_of_writing(object(), {"胸水": ["胸水"]})
     assert not caplog.records
+
+
+def test_a_served_score_of_such_a_finding_says_so(model):
+    embedder = UnitEmbedder(model)
+    row = np.zeros(8, np.float32)
+    strange = judged_plainly(row, row, 1.0, unseen_scripts(embedder, ["胸水"]))
+    assert "The model has never seen this script (cjk)" in strange.basis
+    known = judged_plainly(row, row, 1.0, unseen_scripts(embedder, ["effusion"]))
+    assert known.basis.startswith("Not calibrated")

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float32
 
 from medistill.errors import CallError, MedistillError
+from medistill.model.writing import known_scripts
 from medistill.system.shown import check_unicode
 
 _METHODS = ("encode_images", "encode_texts")
@@ -42,6 +44,11 @@ class UnitEmbedder:
             raise CallError(
                 f"the scale of a {type(self.model).__name__} is a {type(scale).__name__}, expected a number"
             ) from error
+
+    @cached_property
+    def scripts(self) -> frozenset[str] | None:
+        """Those that its vocabulary has letters of; None if it cannot be read."""
+        return known_scripts(self.model)
 
     @property
     def preprocessing(self) -> Mapping[str, Any] | None:

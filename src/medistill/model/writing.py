@@ -11,23 +11,23 @@ log = logging.getLogger(__name__)
 
 
 def warn_of_writing(model: Any, asked: Mapping[str, Sequence[str]]) -> None:
-    """Say which of these texts, by what they ask for, are in a script that the vocabulary has no letter of.
-
-    Their figures come from unknown tokens or bare bytes alone and mean nothing. A model whose vocabulary
-    cannot be read is passed over.
-    """
-    vocabulary = _vocabulary_of(model)
-    if vocabulary is None:
-        return
-    known = _known_scripts(vocabulary)
+    """Say which of these texts, by what they ask for, are in a script that its vocabulary lacks."""
     for name, texts in asked.items():
-        strange = sorted(scripts(" ".join(texts)) - known)
-        if strange:
+        if strange := unseen_scripts(model, texts):
             log.warning(
                 "'%s' is asked for in a script that the model has never seen (%s): its figures mean nothing",
                 name,
-                ", ".join(strange).lower(),
+                ", ".join(strange),
             )
+
+
+def unseen_scripts(model: Any, texts: Sequence[str]) -> list[str]:
+    """The scripts of some texts that a model's vocabulary has no letter of, in lower case.
+
+    Such a text becomes unknown tokens, or bare bytes. None of a model whose vocabulary cannot be read.
+    """
+    known: frozenset[str] | None = model.scripts if hasattr(model, "scripts") else known_scripts(model)
+    return [] if known is None else [name.lower() for name in sorted(scripts(" ".join(texts)) - known)]
 
 
 def scripts(text: str) -> set[str]:
@@ -41,14 +41,14 @@ def _scripts(letters: Iterable[str]) -> Iterator[str]:
             yield name.split()[0].partition("-")[0]
 
 
-def _vocabulary_of(model: Any) -> Tokenizer | None:
-    model = getattr(model, "model", model)  # within an embedder
+def known_scripts(model: Any) -> frozenset[str] | None:
+    """Of all tokens of its vocabulary, as they are read; None if it cannot be read.
+
+    Tokens of bytes show letters of other scripts in their raw form.
+    """
     tokenizer = getattr(model, "tokenizer", None)
     tokenizer = getattr(tokenizer, "backend_tokenizer", tokenizer)
-    return tokenizer if isinstance(tokenizer, Tokenizer) else None
-
-
-def _known_scripts(tokenizer: Tokenizer) -> frozenset[str]:
-    """Of all tokens as they are read: those of bytes show letters of other scripts in their raw form."""
+    if not isinstance(tokenizer, Tokenizer):
+        return None
     texts = tokenizer.decode_batch([[number] for number in range(tokenizer.get_vocab_size())])
     return frozenset(scripts("".join(set("".join(texts)))))
