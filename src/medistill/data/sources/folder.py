@@ -15,6 +15,7 @@ from medistill.data.sources.parts.reports import report_text, understood
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 from medistill.system.files import LEADS_OUT, walk
+from medistill.system.shown import written
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".dcm"}
 
@@ -78,8 +79,8 @@ class FolderSource:
             return Reject(row=item.files[0].row, reason=str(error), path=item.report)
 
     def _study(self, item: "_StudyFiles", text: str) -> Study:
-        study = "/".join(item.place) or "study"
-        patient = study if self.patient_is_study else item.place[0]
+        study = written("/".join(item.place)) or "study"
+        patient = study if self.patient_is_study else written(item.place[0])
         return Study(study_id=study, patient_id=patient, text=text, source=self.name)
 
 
