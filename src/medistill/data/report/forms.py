@@ -2,16 +2,14 @@
 
 import re
 import unicodedata
-from importlib.resources import files
 from typing import Any, Literal, NamedTuple
-
-import yaml
 
 from medistill.data.report.letters import plain, unaccented
 from medistill.data.report.sentences import word_set
+from medistill.data.report.words import read_words
 
 State = Literal["present", "absent", "doubt", "unanswered"]
-_WORDS: Any = yaml.safe_load(files(__package__ or "").joinpath("answers.yaml").read_text("utf-8"))
+_WORDS: Any = read_words(__package__, "answers.yaml")
 _STATE_OF: dict[str, State] = {
     plain(answer): state
     for state in ("unanswered", "doubt", "present", "absent")
