@@ -9,28 +9,31 @@ from medistill.data.report.letters import unaccented
 from medistill.data.rule_labels import label_report
 
 REPORTS = {
-    "French": "INDICATION : Toux.\nTECHNIQUE : Face.\nR\u00c9SULTATS : Pas d'\u00e9panchement.\nCONCLUSION : Normal.",
-    "French, other words": "Renseignements cliniques :\nToux.\n\nProtocole : Face.\n\nCompte-rendu :\nPas d'\u00e9panchement."
+    "French": "INDICATION : Toux.\nTECHNIQUE : Face.\nRÉSULTATS : Pas d'épanchement.\nCONCLUSION : Normal.",
+    "French, other words": "Renseignements cliniques :\nToux.\n\nProtocole : Face.\n"
+    "\nCompte-rendu :\nPas d'épanchement."
     "\n\nAu total : Normal.",
-    "Spanish": "MOTIVO DE CONSULTA: Tos.\nT\u00c9CNICA: PA.\nHALLAZGOS: Sin derrame.\nIMPRESI\u00d3N DIAGN\u00d3STICA: Normal.",
-    "Spanish, one line": "Indicaci\u00f3n: Tos. T\u00e9cnica: PA. Hallazgos: Sin derrame. Conclusi\u00f3n: Normal.",
-    "Portuguese": "INDICA\u00c7\u00c3O CL\u00cdNICA: Tosse.\nT\u00c9CNICA: PA.\nAN\u00c1LISE: Sem derrame.\nIMPRESS\u00c3O: Normal.",
-    "Portuguese, a form": "Nome: A. B.\nIdade: 50\nIndica\u00e7\u00e3o: Tosse.\nAchados: Sem derrame.\nOpini\u00e3o: Normal.",
+    "Spanish": "MOTIVO DE CONSULTA: Tos.\nTÉCNICA: PA.\nHALLAZGOS: Sin derrame."
+    "\nIMPRESIÓN DIAGNÓSTICA: Normal.",
+    "Spanish, one line": "Indicación: Tos. Técnica: PA. Hallazgos: Sin derrame. Conclusión: Normal.",
+    "Portuguese": "INDICAÇÃO CLÍNICA: Tosse.\nTÉCNICA: PA.\nANÁLISE: Sem derrame.\nIMPRESSÃO: Normal.",
+    "Portuguese, a form": "Nome: A. B.\nIdade: 50\nIndicação: Tosse.\nAchados: Sem derrame."
+    "\nOpinião: Normal.",
     "German": "Fragestellung: Pneumonie?\nTechnik: pa.\nBefund: Kein Erguss.\nBeurteilung: Normal.",
-    "German, lines": "KLINISCHE ANGABEN\nHusten.\nVORAUFNAHMEN\nKeine.\nBEFUND\nKein Erguss.\nZUSAMMENFASSUNG\nNormal."
-    "\nMit freundlichen Gr\u00fc\u00dfen\nDr. C",
+    "German, lines": "KLINISCHE ANGABEN\nHusten.\nVORAUFNAHMEN\nKeine.\nBEFUND\nKein Erguss."
+    "\nZUSAMMENFASSUNG\nNormal."
+    "\nMit freundlichen Grüßen\nDr. C",
     "Italian": "Quesito clinico: Tosse.\nTecnica: PA.\nReferto: Non versamento.\nConclusioni: Normale.",
     "Dutch": "Klinische gegevens: Hoest.\nTechniek: PA.\nVerslag: Geen pleuravocht.\nConclusie: Normaal.",
     "Dutch, lines": "VRAAGSTELLING\nHoest?\nBEVINDINGEN\nGeen pleuravocht.\nBEOORDELING\nNormaal.",
-    "Chinese": "\u68c0\u67e5\u76ee\u7684\uff1a\u54b3\u55fd\n\u68c0\u67e5\u6280\u672f\uff1a\u6b63\u4f4d\n\u5f71\u50cf\u6240\u89c1\uff1a\u4e24\u80ba\u6e05\u6670\u3002\n"
-    "\u8bca\u65ad\u610f\u89c1\uff1a\u6b63\u5e38\u3002",
-    "Chinese, brackets": "\u3010\u75c5\u53f2\u3011\u54b3\u55fd\n\u3010\u5f71\u50cf\u8868\u73b0\u3011\u4e24\u80ba\u6e05\u6670\u3002\n\u3010\u5370\u8c61\u3011\u6b63\u5e38\u3002",
-    "Chinese, one line": "\u75c5\u53f2: \u54b3\u55fd \u6240\u89c1: \u4e24\u80ba\u6e05\u6670\u3002 \u5370\u8c61: \u6b63\u5e38\u3002",
-    "Japanese": "\u691c\u67fb\u76ee\u7684\uff1a\u54b3\n\u64ae\u5f71\u65b9\u6cd5\uff1a\u6b63\u9762\n\u6240\u898b\uff1a\u80ba\u91ce\u306f\u6e05\u3002\n\u8a3a\u65ad\uff1a\u7570\u5e38\u306a\u3057\u3002",
-    "Japanese, lines": "\u9069\u5fdc\n\u54b3\n\u6240\u898b\n\u80ba\u91ce\u306f\u6e05\u3002\n\u7d50\u8ad6\n\u7570\u5e38\u306a\u3057\u3002",
+    "Chinese": "检查目的\uff1a咳嗽\n检查技术\uff1a正位\n影像所见\uff1a两肺清晰。\n诊断意见\uff1a正常。",
+    "Chinese, brackets": "【病史】咳嗽\n【影像表现】两肺清晰。\n【印象】正常。",
+    "Chinese, one line": "病史: 咳嗽 所见: 两肺清晰。 印象: 正常。",
+    "Japanese": "検査目的\uff1a咳\n撮影方法\uff1a正面\n所見\uff1a肺野は清。\n診断\uff1a異常なし。",
+    "Japanese, lines": "適応\n咳\n所見\n肺野は清。\n結論\n異常なし。",
 }
 PARTS = {
-    "French": ("Toux.", "Pas d'\u00e9panchement.", "Normal."),
+    "French": ("Toux.", "Pas d'épanchement.", "Normal."),
     "Spanish": ("Tos.", "Sin derrame.", "Normal."),
     "Portuguese": ("Tosse.", "Sem derrame.", "Normal."),
     "German": ("Pneumonie?", "Kein Erguss.", "Normal."),
@@ -38,8 +41,8 @@ PARTS = {
     "Italian": ("Tosse.", "Non versamento.", "Normale."),
     "Dutch": ("Hoest.", "Geen pleuravocht.", "Normaal."),
     "Dutch, lines": ("Hoest?", "Geen pleuravocht.", "Normaal."),
-    "Chinese": ("\u54b3\u55fd", "\u4e24\u80ba\u6e05\u6670\u3002", "\u6b63\u5e38\u3002"),
-    "Japanese": ("\u54b3", "\u80ba\u91ce\u306f\u6e05\u3002", "\u7570\u5e38\u306a\u3057\u3002"),
+    "Chinese": ("咳嗽", "两肺清晰。", "正常。"),
+    "Japanese": ("咳", "肺野は清。", "異常なし。"),
 }
 SPELLINGS = {
     "as it is": lambda text: text,
@@ -66,13 +69,13 @@ def test_the_sections_of_a_report_in_another_language_are_told_apart(name, spell
 @pytest.mark.parametrize(
     "text",
     [
-        "INDIKATION: hosta.\nFYND: Ingen v\u00e4tska.\nSLUTSATS: Normalt.",
-        "INDIKATION: hosta. FYND: Ingen v\u00e4tska. SLUTSATS: Normalt.",
-        "T\u00c8CNICA: Rx.\nTROBALLES: Sense vessament.\nCONCLUSI\u00d3: Normal.",
-        "INDICATION: hosta.\nTECHNIQUE: pa.\nFYND: Ingen v\u00e4tska.\nCONCLUSION: Normalt.",
-        "WSKAZANIE: kaszel.\nWYNIK: bez p\u0142ynu.\nWNIOSKI: norma.",
-        "\u041f\u043e\u043a\u0430\u0437\u0430\u043d\u0438\u0435: \u043a\u0430\u0448\u0435\u043b\u044c.\n\u041e\u043f\u0438\u0441\u0430\u043d\u0438\u0435: \u043d\u043e\u0440\u043c\u0430.",
-        "\uc801\uc751\uc99d: \uae30\uce68\n\uc18c\uacac: \uc815\uc0c1",
+        "INDIKATION: hosta.\nFYND: Ingen vätska.\nSLUTSATS: Normalt.",
+        "INDIKATION: hosta. FYND: Ingen vätska. SLUTSATS: Normalt.",
+        "TÈCNICA: Rx.\nTROBALLES: Sense vessament.\nCONCLUSIÓ: Normal.",
+        "INDICATION: hosta.\nTECHNIQUE: pa.\nFYND: Ingen vätska.\nCONCLUSION: Normalt.",
+        "WSKAZANIE: kaszel.\nWYNIK: bez płynu.\nWNIOSKI: norma.",
+        "Показание: кашель.\nОписание: норма.",  # noqa: RUF001
+        "적응증: 기침\n소견: 정상",
     ],
 )
 def test_of_a_language_whose_headers_are_not_known_the_whole_text_is_kept_and_told(text):
@@ -105,17 +108,17 @@ def test_findings_of_a_form_begin_at_the_parts_of_the_chest():
 
 
 def test_what_was_asked_in_another_language_gives_no_label():
-    text = "INDICATION : Pneumothorax ?\nR\u00c9SULTATS : Pneumothorax : non.\nCONCLUSION : Normal."
-    assert label_report(text) == {"pneumothorax": 0}
+    text = "INDICATION : Pneumothorax ?\nRÉSULTATS : Pneumothorax : non.\nCONCLUSION : Normal."
+    assert label_report(text)["pneumothorax"] == 0
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "Les r\u00e9sultats sont normaux.",
+        "Les résultats sont normaux.",
         "Der Befund ist normal.",
-        "Il referto \u00e8 normale.",
-        "\u672c\u6b21\u6240\u89c1\u6b63\u5e38\u3002",
+        "Il referto è normale.",
+        "本次所见正常。",
     ],
 )
 def test_a_word_within_a_sentence_is_no_header(text):

@@ -25,7 +25,7 @@ PARTS = ("The lungs are clear.", "No disease.")
         "FINDINGS: The lungs are clear.<br />IMPRESSION: <b>No</b> disease.",
         "&lt;div&gt;FINDINGS: The lungs are clear.&lt;/div&gt;IMPRESSION: No disease.",
         "FINDINGS: The lungs are clear.&#xD;&#10;IMPRESSION: No disease.",
-        "<style>p {color: red}</style><text>FINDINGS: The lungs are clear.<paragraph>IMPRESSION: No disease.</text>",
+        "<style>p {}</style><text>FINDINGS: The lungs are clear.<paragraph>IMPRESSION: No disease.</text>",
         "FINDINGS: The lungs are clear._x000D_IMPRESSION: No disease.",
         "FINDINGS: The lungs are clear.<CR><LF>IMPRESSION: No disease.",
         r"{\rtf1\ansi{\fonttbl{\f0 Arial;}}{\*\generator x;}\f0\fs20 FINDINGS: The lungs are clear.\par "

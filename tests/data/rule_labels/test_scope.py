@@ -65,8 +65,6 @@ def test_what_is_gone_is_not_there(said):
         ", small ",
         " but small ",
         " - small ",
-    ]
-    + [
         "; there is a ",
         " while there is a ",
         ", however there is a ",
