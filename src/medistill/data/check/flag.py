@@ -28,6 +28,7 @@ CHECKS: Mapping[str, str] = {
     "cut_texts": "Texts cut in mid-sentence",
     "rows_in_texts": "Rows of a table in texts",
     "long_texts": "Texts a recipe would cut",
+    "markup": "Markup in texts",
     "labels": "Label balance",
     "identifiers": "Identifiers in texts, possibly",
     "identifying_ids": "Patient ids like names",

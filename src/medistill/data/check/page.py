@@ -28,6 +28,7 @@ ADVICE: Mapping[str, str] = {
     "rows_in_texts": "Look for a stray quotation mark in the table, and prepare again from one without it.",
     "cut_texts": "Look for a column limit or a parser that stops early at the source.",
     "long_texts": "Choose the impression, put it first, or raise --max-tokens.",
+    "markup": "Trained on as words: prepare again, and take out at the source what is left then.",
     "labels": "Figures of such a finding are not defined in that split: split again, or leave it out.",
     "identifiers": "Look at these rows, and de-identify at the source. A name without a title goes unseen.",
     "identifying_ids": "Replace patient ids by ones that name nobody before anything else is done.",

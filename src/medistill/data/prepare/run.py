@@ -79,7 +79,6 @@ def prepare(
         source=source.name,
         made_with=made_with,
         findings=reading.findings,
-        notes=reading.notes,
         val=val,
         test=test,
         allow_rejects=allow_rejects,
@@ -91,10 +90,11 @@ def prepare(
     known = KnownIds()
     read = functools.partial(results, engine=engine, workers=workers, change=change, known=known)
     try:
-        card = write(functools.partial(read, reading))
+        card = write(functools.partial(read, reading), notes=reading.notes)
     except OtherUnitsError:
         log.info("the source has changed since the run that was stopped: beginning again")
-        card = write(functools.partial(read, _opened(source, limit, scanners, on_progress)))
+        reading = _opened(source, limit, scanners, on_progress)
+        card = write(functools.partial(read, reading), notes=reading.notes)
     stage.end()
     if known.unified:
         log.info("%s other spellings of patient ids: %s", f"{known.unified:,}", counted_kinds(known.kinds))

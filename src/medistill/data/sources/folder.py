@@ -11,7 +11,7 @@ from medistill.data.image import MAX_PIXELS, Depth
 from medistill.data.report.sections import TextChoice
 from medistill.data.rule_labels.lexicon import FINDINGS
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, options_of
-from medistill.data.sources.parts.reports import report_text, understood
+from medistill.data.sources.parts.reports import counted, drafted, report_text
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 from medistill.system.files import LEADS_OUT, walk
@@ -59,11 +59,13 @@ class FolderSource:
             raise CallError(_nothing_in(self.path, items))
         if not self.patient_is_study:
             _check_patients(paired)
+        notes = dict[str, Any]()
         return Reading(
-            units=(self._unit(item) for item in items),
+            units=counted((self._unit(item) for item in items), notes),
             work=image_work(self.size, self.max_pixels, self.depth),
             findings=FINDINGS if self.rule_labels else (),
             expected=len(items),
+            notes=notes,
         )
 
     def _unit(self, item: "_StudyFiles | Reject") -> Draft | Reject:
@@ -74,7 +76,7 @@ class FolderSource:
             if not text:
                 raise MedistillError("empty text")
             study = self._study(item, text)
-            return Draft(study=understood(study, self.sections, self.rule_labels), files=item.files)
+            return drafted(study, item.files, self.sections, self.rule_labels)
         except MedistillError as error:
             return Reject(row=item.files[0].row, reason=str(error), path=item.report)
 

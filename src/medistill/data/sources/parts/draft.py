@@ -35,6 +35,8 @@ class Draft:
 
     study: Study
     files: tuple[ImageFile, ...]
+    is_whole: bool = field(default=False, repr=False)
+    """Its text was kept whole, since its headers are of a language that is not known."""
 
 
 Item = Study | Reject
