@@ -32,7 +32,8 @@ def resolve_prompts(
     unknown = [finding for finding in given if finding not in findings]
     if unknown:
         raise CallError(
-            f"prompts for '{unknown[0]}', which the corpus does not label; it labels: {', '.join(findings)}"
+            f"prompts for '{unknown[0]}', which the corpus does not label; it labels "
+            f"{', '.join(findings) or 'nothing'}"
         )
     known: Prompts = {**_phantom_prompts(), **given} if source == "phantom" else given
     return {
