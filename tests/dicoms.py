@@ -57,7 +57,7 @@ def elements(pixels, **changes) -> Dataset:
     if pixels.ndim == 3 and not color:
         values["NumberOfFrames"] = len(pixels)
     values |= changes
-    values.setdefault("HighBit", values["BitsStored"] - 1)
+    values.setdefault("HighBit", (values["BitsStored"] or bits) - 1)
     dataset = Dataset()
     with warnings.catch_warnings(action="ignore"):  # some files are made to depart from the standard
         for name, value in values.items():

@@ -1,9 +1,12 @@
-"""What is installed: every file of the package, under one version."""
+"""What is installed: every file of the package, under one version, with all that it imports."""
 
+import ast
+import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,46 @@ def test_the_version_is_the_same_wherever_it_stands():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert project["version"] == citation["version"] == medistill.__version__
+
+
+def declared(*extras: str) -> dict[str, str]:
+    """What the package needs, with those extras, by its plain name: the whole requirement."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    optional = project["optional-dependencies"]
+    needs = [*project["dependencies"], *(need for extra in extras or optional for need in optional[extra])]
+    return {plain(re.match(r"[\w.-]+", need)[0]): need for need in needs}
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported(path: Path) -> set[str]:
+    """Whose packages a file imports, also inside functions."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plainly = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    froms = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    roots = {name.partition(".")[0] for name in plainly | froms}
+    return roots - sys.stdlib_module_names - {"medistill"}
+
+
+def test_what_the_package_imports_it_declares():
+    distributions, known = packages_distributions(), declared()
+    files = (ROOT / "src").rglob("*.py")
+    missing = {
+        name
+        for path in files
+        for name in imported(path)
+        if name in distributions and not {plain(one) for one in distributions[name]} & known.keys()
+    }
+    assert missing == set()
+
+
+@pytest.mark.parametrize(("name", "floor"), [("torch", (2, 10)), ("h11", (0, 16)), ("pyarrow", (24, 0))])
+def test_versions_with_known_holes_are_not_admitted(name, floor):
+    for needs in (declared("serve"), declared("dev", "serve")):
+        least = re.search(r">=\s*([\d.]+)", needs[name])[1]
+        assert tuple(map(int, least.split("."))) >= floor
 
 
 @pytest.mark.slow

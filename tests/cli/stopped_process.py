@@ -28,5 +28,6 @@ def stop_at(number: int, count: int) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
     stop_at(signal.Signals[sys.argv[1]], int(sys.argv[2]))
     commands.main(sys.argv[3:])

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 ALONE = Path(__file__).parents[1] / "alone.py"
+TORCHS = "torchinductor_"
+"""An empty folder among the temporary files, which torch makes when its compiler is imported."""
 TRAINING = "--epochs 1 --window 16 --micro-batch 8 --min-patients 1"
 SERVING = """
 import json, subprocess, sys, urllib.request
@@ -71,7 +73,8 @@ class Home:
     @property
     def strays(self) -> list[str]:
         """What lies in the two folders that ought to stay empty."""
-        return sorted(str(path) for folder in (self.home, self.temporary) for path in folder.rglob("*"))
+        paths = (path for folder in (self.home, self.temporary) for path in folder.rglob("*"))
+        return sorted(str(path) for path in paths if not path.name.startswith(TORCHS))
 
 
 @pytest.fixture
@@ -88,6 +91,7 @@ def lay_out(work: Path) -> None:
     (work / "films").mkdir()
     for i in range(3):
         Image.new("L", (64, 64), 40 * i).save(work / "films" / f"film{i}.png")
+        (work / "films" / f"film{i}.txt").write_text("The heart is enlarged. No effusion.")
     save_foreign(work / "clip")
     ViTModel(ViTConfig(**IMAGE)).save_pretrained(work / "vit")
     BertModel(BertConfig(**TEXT)).save_pretrained(work / "bert")
@@ -96,15 +100,13 @@ def lay_out(work: Path) -> None:
 
 COMMANDS = (
     "prepare phantom --count 120 --val .2 --test .3 --out corpus",
-    "prepare folder films --out films-corpus --val .3",
+    "prepare folder films --out films-corpus --val .3 --patient-is-study",
     "check corpus --out checked",
-    f"plan quickstart --memory 2GB --data corpus {TRAINING}",
+    f"plan quickstart --memory 700MB --data corpus {TRAINING}",
     f"train quickstart --data corpus --out run {TRAINING}",
     f"train quickstart --data corpus --out towers {TRAINING} --image.pretrained vit --channels 3 --size 32 "
     "--text.pretrained bert --max-tokens 16",
-    f"train chest_vitb --data corpus --out vits {TRAINING} --size 32 --channels 1 --workers 0 --dim 16 "
-    "--init vits-start",
-    f"compare quickstart --data corpus --objectives clip msd --out compared --seeds 2 --trials 0 "
+    f"compare quickstart --data corpus --objectives clip msd --out compared --seeds 1 --trials 0 "
     f"--budgets samples {TRAINING}",
     "evaluate run --data corpus --out figures",
     "evaluate hf:clip --data corpus --out figures-of-clip",

@@ -21,7 +21,7 @@ def path(write, study):
 
 def rewritten(path, change, schema=None) -> None:
     """The table after `change` was done to its rows, or with columns of other types."""
-    table = pa.ipc.open_stream(str(path / TABLE)).read_all()
+    table = pa.ipc.open_stream((path / TABLE).read_bytes()).read_all()
     rows = table.to_pylist()
     change(rows)
     schema = table.schema if schema is None else schema(table.schema)
@@ -122,7 +122,11 @@ def test_labels_that_are_null_as_a_whole_are_not_stated(path):
 
 
 def test_a_corpus_of_an_earlier_version_lacks_columns_and_opens(path):
-    table = pa.ipc.open_stream(str(path / TABLE)).read_all().drop_columns(["sex", "age", "date", "boxes"])
+    table = (
+        pa.ipc.open_stream((path / TABLE).read_bytes())
+        .read_all()
+        .drop_columns(["sex", "age", "date", "boxes"])
+    )
     with pa.ipc.new_stream(str(path / TABLE), table.schema) as stream:
         stream.write_table(table)
     assert open_corpus(path).split("train").texts == ["Clear lungs."] * 4

@@ -200,6 +200,29 @@ def test_a_damaged_folder_is_one_line(clip, damage):
     assert "\n" not in str(error.value)
 
 
+def test_a_model_that_gives_another_embedding_each_time_is_refused(clip, monkeypatch):
+    embeddings = "transformers.models.clip.modeling_clip.CLIPVisionEmbeddings.forward"
+    drawn = lambda self, pixel_values, **how: torch.rand(len(pixel_values), 17, 16)  # noqa: E731
+    monkeypatch.setattr(embeddings, drawn)
+    with pytest.raises(CallError, match="another embedding of the same image each time"):
+        medistill.open_model(f"hf:{clip}")
+
+
+def test_an_offset_of_positions_is_that_of_the_text_tower(tmp_path):
+    from transformers import RobertaConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel, ViTConfig
+
+    from tests.model.foreign_models import IMAGE, TEXT
+
+    folder = save_foreign(tmp_path, "dual")
+    text = RobertaConfig(**{**TEXT, "pad_token_id": 3})
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(ViTConfig(**IMAGE), text, projection_dim=8)
+    VisionTextDualEncoderModel(config).save_pretrained(folder)
+    rewrite(folder / "tokenizer_config.json", model_max_length=10**30)
+    model = medistill.open_model(f"hf:{folder}")
+    assert model.preprocessing["max_tokens"] == 12
+    assert model.encode_texts(["heart " * 100]).isfinite().all()
+
+
 def test_a_hub_name_without_a_network_is_one_line(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(CallError, match=r"cannot load hf:nobody/nothing: .*docs/offline\.md"):

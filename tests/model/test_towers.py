@@ -43,8 +43,10 @@ from transformers import (
 
 from medistill.errors import CallError
 from medistill.model.dual import DualEncoder, build_model
+from medistill.model.encoder import ImageTower
 from medistill.model.saved import load, save_model
 from medistill.model.towers.build import build_image_tower, build_text_tower
+from medistill.model.towers.trial import try_image_tower
 from medistill.recipe import Encoder
 from tests.conftest import tiny_model, tiny_recipe, tiny_texts
 from tests.model.foreign_models import IMAGE, LAYER, TEXT, edit_weights, rewrite, save_foreign, tiny_tokenizer
@@ -370,6 +372,14 @@ def test_a_tower_that_draws_in_eval_mode_is_refused(tmp_path, monkeypatch):
         text_tower(tmp_path)
 
 
+def test_a_trial_of_a_tower_that_draws_leaves_the_random_numbers_of_the_run_alone():
+    tower = ImageTower(AutoModel.from_config(MAE), MAE, "mean", frozen_norm=True)
+    before = torch.get_rng_state()
+    with pytest.raises(CallError, match="another embedding"):
+        try_image_tower(tower, "it", size=32, channels=3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_trial_draws_no_random_numbers_of_the_run_and_leaves_modes_alone(tmp_path):
     saved(tmp_path, BertModel, BERT)
     torch.manual_seed(5)
@@ -380,6 +390,39 @@ def test_a_trial_draws_no_random_numbers_of_the_run_and_leaves_modes_alone(tmp_p
     assert torch.equal(torch.rand(1), after)
     assert tower.training
     assert tower.backbone.training
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip", "dual"])
+def test_every_weight_of_a_taken_tower_that_is_trained_is_used(tmp_path, kind):
+    tower = image_tower(save_foreign(tmp_path, kind))
+    tower(noise()).square().sum().backward()
+    assert [name for name, p in tower.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_in_several_files_are_read(tmp_path, prefix):
+    network = BertModel(BERT)
+    network.save_pretrained(tmp_path, max_shard_size="8KB")
+    index = tmp_path / "model.safetensors.index.json"
+    parts = json.loads(index.read_text())["weight_map"]
+    assert len(set(parts.values())) > 2
+    for part in set(parts.values()):
+        weights = load_file(tmp_path / part)
+        renamed_weights = {prefix + key: tensor for key, tensor in weights.items()}
+        save_file(renamed_weights, tmp_path / part, metadata={"format": "pt"})
+    rewrite(index, weight_map={prefix + key: part for key, part in parts.items()})
+    assert same_weights(text_tower(tmp_path), network)
+
+
+def test_weights_in_a_file_outside_the_folder_are_refused(tmp_path):
+    saved(tmp_path / "other", BertModel, BERT)
+    saved(tmp_path / "bert", BertModel, BERT)
+    (tmp_path / "bert" / "model.safetensors").unlink()
+    names = load_file(tmp_path / "other" / "model.safetensors")
+    parts = dict.fromkeys(names, "../other/model.safetensors")
+    rewrite(tmp_path / "bert" / "model.safetensors.index.json", metadata={}, weight_map=parts)
+    with pytest.raises(CallError, match="outside its folder"):
+        text_tower(tmp_path / "bert")
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

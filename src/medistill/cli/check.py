@@ -11,6 +11,7 @@ from medistill.cli.terminal import console, print_json, say, stages
 from medistill.data.check.flag import MARKS
 from medistill.errors import CallError, MedistillError
 from medistill.system.private import files_for
+from medistill.system.shown import on_terminal
 
 
 def check(
@@ -91,5 +92,5 @@ def table(report: Mapping[str, Any]) -> Table:
     for check in report["checks"].values():
         mark, style = MARKS[check["state"]]
         said = "\n".join(flag["said"] for flag in check["flags"])
-        shown.add_row(Text(mark, style), Text(check["title"]), Text(said))
+        shown.add_row(Text(mark, style), Text(check["title"]), Text(on_terminal(said)))
     return shown

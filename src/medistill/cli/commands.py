@@ -1,14 +1,19 @@
 """The command line: from words to a call of a command."""
 
 import logging
+import os
+import select
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from medistill import __version__
 from medistill.errors import CallError, MedistillError
+from medistill.system.shown import HarmlessFormatter, in_line, is_unicode
 from medistill.system.stop import TerminatedError, die_of_termination, terminable
 
 
@@ -81,16 +86,22 @@ COMMANDS: Mapping[str, Command] = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; the exit status is 0 done, 1 the check or run failed, 2 the call was wrong."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(HarmlessFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("medistill").setLevel(logging.INFO)
+    # Its tables of weights would drown the one line that says what is wrong with them.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     again = COMMANDS[arguments[0]].again if arguments and arguments[0] in COMMANDS else "nothing was done"
     try:
-        with terminable():
+        with terminable(), _printed():
             _run(arguments)
     except MedistillError as error:
         _complain(str(error))
         sys.exit(error.status)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            sys.exit(0 if {"-h", "--help"} & {*arguments} else 1)
         _complain(f"{error.strerror or error}: {error.filename or 'while reading or writing'}")
         sys.exit(1)
     except RuntimeError as error:
@@ -103,14 +114,38 @@ def main(argv: Sequence[str] | None = None) -> None:
     except TerminatedError:
         _complain(f"stopped by SIGTERM: {again}")
         die_of_termination()
+    except UnicodeEncodeError:
+        _complain("a text that is no Unicode: half a surrogate in JSON, or a word that is not UTF-8")
+        sys.exit(1)
     except KeyboardInterrupt:
         _complain(f"interrupted: {again}")
         sys.exit(1)
 
 
+@contextmanager
+def _printed() -> Generator[None]:
+    """Nothing is left to be printed at the end of the process, where nobody could say why it fails."""
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+
+
+def _nobody_reads() -> bool:
+    """Whether who read what is printed, as `head` does, has gone; if so, the rest of it goes nowhere."""
+    # Of a pipe whose other end is closed poll() says so, asked for or not.
+    poll = select.poll()
+    for stream in (1, 2):
+        poll.register(stream, 0)
+    gone = [stream for stream, event in poll.poll(0) if event & (select.POLLERR | select.POLLHUP)]
+    for stream in gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    return bool(gone)
+
+
 def _complain(reason: str) -> None:
     """On whatever rank it happens."""
-    print(f"medistill: {reason}", file=sys.stderr)  # noqa: T201
+    print(f"medistill: {in_line(reason)}", file=sys.stderr)  # noqa: T201
 
 
 def _run(arguments: list[str]) -> None:
@@ -121,7 +156,19 @@ def _run(arguments: list[str]) -> None:
     elif arguments[0] not in COMMANDS:
         raise CallError(f"no command is called {arguments[0]!r}; commands: {', '.join(COMMANDS)}")
     else:
+        _check_words(arguments)
         _call(arguments[0], arguments[1:])
+
+
+def _check_words(arguments: Sequence[str]) -> None:
+    """CallError for bytes that are no UTF-8, where they cannot be a file's name."""
+    for number, argument in enumerate(arguments, start=1):
+        value = argument.partition("=")[2] if argument.startswith("--") else argument
+        if not is_unicode(value) and "/" not in value and not Path(value).exists():
+            raise CallError(
+                f"word {number} of the call, {argument}, is not UTF-8: it was typed or stored in another "
+                "encoding, such as Latin-1; if it is the name of a file, write ./ before it"
+            )
 
 
 def _overview() -> str:

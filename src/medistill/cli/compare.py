@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from medistill.cli.terminal import console, print_json, say
+from medistill.cli.terminal import bars, console, print_json, say
 from medistill.compare.cell import Cell
 from medistill.compare.comparison import TITLES, Comparison
 from medistill.compare.pool import OnShares
@@ -144,11 +144,12 @@ def cells_bar(comparison: Comparison) -> Generator[OnShares]:
         TimeRemainingColumn(),
     )
     # An hour's pace: cells write their share every few seconds, and objectives differ in speed.
-    with Progress(*columns, console=console, speed_estimate_period=3600) as progress:
+    with bars(*columns, speed_estimate_period=3600) as progress:
         task = progress.add_task("tuning", total=1.0)
         expected, done = expected_epochs(comparison), dict[str, float]()
 
         def on_shares(phase: str, shares: Mapping[Cell, float], /) -> None:
+            progress.start()
             started = phase in done
             expected[phase] = sum(cell.recipe.epochs for cell in shares)
             done[phase] = sum(cell.recipe.epochs * share for cell, share in shares.items())

@@ -78,6 +78,10 @@ def report_card(card: Mapping[str, Any], out: Path, as_json: bool) -> None:
         listed = ", ".join(f"{count:,} {what}" for what, count in counts.items() if isinstance(count, int))
         say(f"{name:<6} {listed}")
     _say_unified(card.get("patient_ids"))
+    from medistill.data.sources.parts.reports import WHOLE_TEXTS
+
+    if whole := card.get(WHOLE_TEXTS):
+        say(f"{whole:,} texts are kept whole: their headers are of a language that is not known")
     for kind, what in (("rejected", "set aside"), ("skipped", "skipped by rule")):
         entry = card.get(kind)
         if entry and entry["count"]:

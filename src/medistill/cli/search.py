@@ -11,6 +11,7 @@ from rich.table import Table
 from medistill.cli.terminal import print_json, say, stages
 from medistill.serve.index.case import Hit
 from medistill.system.private import files_for
+from medistill.system.shown import in_line
 
 
 def embed(
@@ -167,7 +168,15 @@ def print_hits(hits: Sequence[Hit]) -> None:
 
 
 def _cells(hit: Hit) -> tuple[str, ...]:
+    """On one line each, whatever the corpus holds."""
     case = hit.case
     age = "" if case.age is None else f"{case.age:.0f}"
-    report = " ".join(case.text.split()) or "(no report)"
-    return f"{hit.score:.3f}", case.study_id, case.view or "", case.sex or "", age, report
+    cells = (
+        f"{hit.score:.3f}",
+        case.study_id,
+        case.view or "",
+        case.sex or "",
+        age,
+        case.text.strip() or "(no report)",
+    )
+    return tuple(map(in_line, cells))

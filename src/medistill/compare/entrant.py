@@ -1,5 +1,6 @@
 """Who takes part: an objective under a label, with settings of its own."""
 
+import codecs
 import dataclasses
 import json
 import re
@@ -49,7 +50,7 @@ def make_entrants(recipe: Recipe, labels: Sequence[str], settings: Settings) -> 
 def read_settings(path: Path) -> Settings:
     """Settings from a JSON file; CallError if it does not hold an object of objects."""
     try:
-        settings: Any = json.loads(path.read_text("utf-8"))
+        settings: Any = json.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except (OSError, ValueError) as error:
         raise CallError(f"cannot read settings from {path}: {error}") from error
     if not isinstance(settings, dict) or not all(isinstance(fields, dict) for fields in settings.values()):

@@ -135,4 +135,4 @@ def last_words(status: int, log_path: Path) -> str:
         guess = "; running out of memory is the usual cause" if -status == signal.SIGKILL else ""
         return f"its process was killed by {name}{guess}"
     lines = log_path.read_text("utf-8", "replace").strip().splitlines()
-    return f"its process ended with status {status}: {lines[-1][:200] if lines else 'no message'}"
+    return f"its process ended with status {status}: {lines[-1] if lines else 'no message'}"

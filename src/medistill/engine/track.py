@@ -18,8 +18,9 @@ class Track:
     def __init__(self, run: Path, length: int = 0):
         self.path = run / NAME
         with self.path.open("ab") as file:
-            file.truncate(min(length, file.tell()))
-        self.sync()
+            length = min(length, file.tell())
+            self._add_sum(length)  # before the cut: a kill between them leaves a file that fits
+            file.truncate(length)
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append one line."""
@@ -30,7 +31,10 @@ class Track:
         """Make sure the lines so far outlive a power cut, and give them a checksum."""
         with self.path.open("ab") as file:
             os.fsync(file.fileno())
-        write_sums(self.path.parent / SUMS, {NAME: beginning(self.path)})
+        self._add_sum(self.length)
+
+    def _add_sum(self, length: int) -> None:
+        write_sums(self.path.parent / SUMS, {NAME: beginning(self.path, length)})
 
     @property
     def length(self) -> int:

@@ -49,6 +49,15 @@ def is_foreign(name: str | Path) -> bool:
     return str(name).startswith(_FOREIGN)
 
 
+def is_here(name: str) -> bool:
+    """Whether the name is that of a folder of this machine, so that nothing need be asked of the network."""
+    kind = next((prefix for prefix in _FOREIGN if name.startswith(prefix)), "")
+    rest = name.removeprefix(kind)
+    if kind == foreign_open_clip.PREFIX:
+        return rest.startswith("local-dir:")
+    return not kind or Path(rest.removesuffix(f":{foreign_onnx.INT8}")).is_dir()
+
+
 def public_name(name: str | Path) -> str:
     """What to call the model on a page: its recipe and objective, or its name in a hub; never a folder."""
     if is_foreign(name):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -9,6 +10,8 @@ from jaxtyping import Float32
 
 from medistill.errors import CallError, MedistillError
 from medistill.model.ahead import Prepare
+from medistill.model.writing import known_scripts
+from medistill.system.shown import check_unicode
 
 _METHODS = ("encode_images", "encode_texts")
 _UNIT = 1e-3
@@ -43,6 +46,11 @@ class UnitEmbedder:
                 f"the scale of a {type(self.model).__name__} is a {type(scale).__name__}, expected a number"
             ) from error
 
+    @cached_property
+    def scripts(self) -> frozenset[str] | None:
+        """Those that its vocabulary has letters of; None if it cannot be read."""
+        return known_scripts(self.model)
+
     @property
     def prepare(self) -> Prepare | None:
         """What the model does to each image first and a worker may do for it; None where only it knows."""
@@ -64,7 +72,8 @@ class UnitEmbedder:
         return self._rows("encode_images", images)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
-        """Unit rows."""
+        """Unit rows; CallError for a text that holds half a surrogate."""
+        check_texts(texts)
         return self._rows("encode_texts", texts)
 
     def _rows(self, method: str, items: Sequence[Any]) -> Float32[np.ndarray, "n d"]:
@@ -90,6 +99,12 @@ class UnitEmbedder:
                 raise CallError(
                     f"{method} gives rows of width {width}, {other} gave {known}; they must share one space"
                 )
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """CallError for one that cannot be written, before a tokenizer meets it."""
+    for number, text in enumerate(texts, start=1):
+        check_unicode(text, f"text {number} of {len(texts)}")
 
 
 def _as_array(method: str, embedding: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from xxhash import xxh3_64_digest
 
 from medistill.model.ahead import BATCH, decoded_ahead
-from medistill.model.embedder import UnitEmbedder
+from medistill.model.embedder import UnitEmbedder, check_texts
 from medistill.model.fingerprint import embedder_name
 from medistill.system.locks import locked
 
@@ -35,6 +35,7 @@ class Remembering(UnitEmbedder):
         self._store = _Records(folder, embedder_name(model))
 
     def encode_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        check_texts(texts)
         keys = [sha256(b"text\0" + text.encode()).digest() for text in texts]
 
         def embedded(places: Sequence[int]) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ from medistill.model.dual import DualEncoder
 from medistill.model.encoder import ImageTower, TextTower
 from medistill.model.tokenizer import token_count
 from medistill.model.towers.build import restore_image_tower, restore_text_tower
-from medistill.model.towers.config import config_from_dict
+from medistill.model.towers.config import config_from_dict, expect_values
 from medistill.system.checksums import say_without, verify, write_checked
 from medistill.system.device import chosen_device
 
@@ -62,13 +62,15 @@ def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:
             f"the model in {folder} has format {config.get('format')}, this version reads {FORMAT}; "
             "use the medistill version that wrote it"
         )
+    expect_values(config)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    texts: dict[str, Any] = {"max_tokens": config["max_tokens"], "tokens": token_count(tokenizer)}
     model = DualEncoder(
         restore_image_tower(
             **_tower_arguments(config["image"]), size=config["size"], channels=config["channels"]
         ),
-        restore_text_tower(**_tower_arguments(config["text"]), **texts),
+        restore_text_tower(
+            **_tower_arguments(config["text"]), max_tokens=config["max_tokens"], tokens=token_count(tokenizer)
+        ),
         tokenizer,
         **{name: config[name] for name in ("dim", "size", "channels", "mean", "std", "max_tokens")},
         scale=1.0,

@@ -1,5 +1,6 @@
 """WordPiece tokenizer: trained on a corpus's own reports, or a pretrained one."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,9 +12,12 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from medistill.errors import CallError, MedistillError, first_line
+from medistill.model.names import name_like
 from medistill.model.towers.pretrained import pretrained_source
 
 PAD, UNKNOWN, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+log = logging.getLogger(__name__)
+_LISTED = 20
 _ALPHABET = list("abcdefghijklmnopqrstuvwxyz0123456789.,;:-/()%'+<>=")
 
 
@@ -33,7 +37,24 @@ def train_tokenizer(
     tokenizer = _split_like_bert(models.WordPiece(_vocabulary(words, vocabulary), unk_token=UNKNOWN))
     ends = [(token, tokenizer.token_to_id(token) or 0) for token in (SEP, CLS)]
     tokenizer.post_processor = processors.BertProcessing(*ends)
+    _warn_of_names(texts, tokenizer)
     return tokenizer
+
+
+def _warn_of_names(texts: Sequence[str], tokenizer: Tokenizer) -> None:
+    """By their numbers: a name that many patients share passes `min_patients`, and no log should hold it."""
+    vocabulary = tokenizer.get_vocab()
+    names = name_like(texts, sorted(vocabulary))
+    if names:
+        numbers = ", ".join(str(vocabulary[name]) for name in names[:_LISTED])
+        more = ", ..." if len(names) > _LISTED else ""
+        log.warning(
+            "%d words of the vocabulary look like names of people: look them up by their numbers in "
+            "tokenizer.json of the model (%s%s), and take them out of the reports or raise --min-patients",
+            len(names),
+            numbers,
+            more,
+        )
 
 
 def load_tokenizer(name: str) -> Tokenizer:

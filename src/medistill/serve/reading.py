@@ -16,6 +16,11 @@ from medistill.system.isolated import GaveUp, IsolatedPool, decoding
 _FLAG_OF_PREPARE = re.compile(r" \(--[^)]*\)$")
 
 
+def without_flag(reason: str) -> str:
+    """The reason without the flag of `prepare` at its end, which is of no use elsewhere."""
+    return _FLAG_OF_PREPARE.sub("", reason)
+
+
 def read_images(
     paths: Sequence[Path], *, size: int | None, workers: int
 ) -> Generator[UInt8[np.ndarray, "h w"] | GaveUp]:
@@ -41,7 +46,7 @@ def read_image(path: Path, *, size: int | None) -> UInt8[np.ndarray, "h w"] | Ga
             grey = decode_image(data)
             return grey if size is None else letterbox(grey, size)
     except MedistillError as error:
-        return GaveUp(_FLAG_OF_PREPARE.sub("", str(error)))
+        return GaveUp(without_flag(str(error)))
     except OSError:
         return GaveUp("file cannot be read")
 

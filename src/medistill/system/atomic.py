@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from medistill.errors import CallError
+from medistill.system.files import naming
 from medistill.system.locks import being_written
 
 _PARTIAL = ".partial"
@@ -70,7 +71,7 @@ def partial_file(path: Path) -> Generator[tuple[Path, IO[bytes]]]:
     _remove_left(path, folders=False)
     partial, handle = _new(path, lambda name: os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             yield partial, file
     finally:
         partial.unlink(missing_ok=True)

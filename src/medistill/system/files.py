@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +42,17 @@ def open_regular(path: Path) -> BufferedReader:
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Generator[None]:
+    """Errors of the system name this file where they name none, as those of writing: "File too large"."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
         raise
 
 

@@ -7,6 +7,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from medistill.system.files import naming
+
 
 class Journal:
     """Lines of JSON beside a growing file, so that a run that was killed goes on after its last whole batch.
@@ -63,7 +65,7 @@ def _no_link(path: str, flags: int) -> int:
 
 def append_durably(path: Path, data: bytes) -> None:
     """Add to the end of a file; on the disk when this returns."""
-    with open(path, "ab", opener=_no_link) as file:
+    with naming(path), open(path, "ab", opener=_no_link) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -4,14 +4,13 @@ A part is what was written at once, as a batch of images. Its pieces are compare
 alone; all else of the file before anything of it is read.
 """
 
-import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt64
+from jaxtyping import UInt8, UInt64
 from xxhash import xxh3_64_intdigest, xxh3_128
 
 _HEX = 16
@@ -51,7 +50,7 @@ class Pieces:
         digits = "".join(part.pieces for part in parts)
         self.sums: UInt64[np.ndarray, " n"] = np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
-    def fits(self, number: int, piece: bytes) -> bool:
+    def fits(self, number: int, piece: bytes | UInt8[np.ndarray, " b"]) -> bool:
         """Whether this is the piece of that number."""
         return number < len(self.sums) and xxh3_64_intdigest(piece) == int(self.sums[number])
 
@@ -75,16 +74,15 @@ class Pieces:
                 place, number = place + length, number + 1
         return self.rest_fits(path)
 
-    def _views(self, path: Path) -> Iterator[tuple[Part, Any]]:
-        """Each part with its bytes, mapped; fewer of them where the file was cut."""
+    def _views(self, path: Path) -> Iterator[tuple[Part, UInt8[np.ndarray, " b"]]]:
+        """Each part with its bytes, mapped; none where the file is of another length."""
         if path.stat().st_size != sum(part.bytes for part in self.parts):
             return
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            place = 0
-            for part in self.parts:
-                with memoryview(mapped) as whole, whole[place : place + part.bytes] as view:
-                    yield part, view
-                place += part.bytes
+        mapped = np.asarray(np.memmap(path, np.uint8, "r"))  # every slice of an np.memmap would be one again
+        place = 0
+        for part in self.parts:
+            yield part, mapped[place : place + part.bytes]
+            place += part.bytes
 
 
 def pieces_of(fields: Mapping[str, Any]) -> Pieces:

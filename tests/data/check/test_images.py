@@ -47,6 +47,7 @@ CHANGES = {
     "unreadable_images": lambda file: file[: len(file) // 2],
     "blank_images": lambda file: as_jpeg(np.full((64, 64), 17, np.uint8)),
     "inverted_images": lambda file: as_png(255 - decode_image(file)),
+    "faint_images": lambda file: as_png(decode_image(file) >> 4),
     "tiny_images": lambda file: as_png(decode_image(file)[::3, ::3]),
     "image_metadata": with_metadata,
 }
@@ -62,6 +63,15 @@ def test_each_fault_is_flagged_alone_and_by_its_row(flags_with, check):
     assert set(flags) == {check}
     assert (flags[check].count, flags[check].cases) == (1, ((2,),))
     assert flags[check].severity == ("error" if check == "unreadable_images" else "warning")
+
+
+@pytest.mark.parametrize(
+    "change", [lambda image: image >> 4, lambda image: 240 + (image >> 4), lambda image: image // 9]
+)
+def test_an_image_of_hardly_any_contrast_is_flagged(flags_with, change):
+    flags = flags_with(lambda file: as_png(change(decode_image(file))))
+    assert set(flags) == {"faint_images"}
+    assert "nearly black or white" in flags["faint_images"].said
 
 
 def test_an_unreadable_image_is_told_with_the_reason(flags_with):

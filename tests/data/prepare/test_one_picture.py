@@ -123,3 +123,12 @@ def test_a_study_of_which_no_image_can_be_read_leaves_its_rejects(study, tmp_pat
     items = draft.image_work(None, 1000)(Draft(study=study(1, views=()), files=files))
     assert [type(item) for item in items] == [Reject, Reject]
     assert not any(isinstance(item, Study) for item in items)
+
+
+@pytest.mark.parametrize("field", ["text", "study_id", "patient_id", "findings", "impression"])
+def test_half_a_surrogate_in_what_is_said_of_a_picture_costs_its_files(study, tmp_path, field):
+    files = tuple(ImageFile(row=row, path=tmp_path / "none", name=str(row)) for row in (4, 5))
+    draft_ = Draft(study=study(1, views=(), **{field: "Pneumonia \ud83d"}), files=files)
+    items = draft.image_work(None, 1000)(draft_)
+    reason = "a text or id that is no Unicode: it holds half a surrogate"
+    assert items == tuple(Reject(row=row, reason=reason, path=str(row)) for row in (4, 5))

@@ -5,6 +5,7 @@ import os
 import re
 
 import numpy as np
+import pydicom
 import pytest
 
 from medistill.data.corpus import open_corpus
@@ -190,6 +191,110 @@ def test_a_broken_image_leaves_the_rest_of_its_study(tree):
     assert [reason for _, reason, _ in aside(items)] == [
         "broken DICOM image: truncated or damaged pixel data"
     ]
+
+
+@pytest.mark.parametrize("name", ["README", "LISTING.1", "a/VERSION", "notes.2024"])
+@pytest.mark.parametrize("text", ["Chest, PA.\n", "M\u00fcller & S\u00f8n\r\n", "\ufeffDISK 1\n"])
+def test_a_text_without_an_extension_is_a_bystander(tree, name, text):
+    root = tree({"a/x": {}}, [PAIR])
+    (root / name).write_text(text, "utf-8")
+    assert aside(read(root)) == {(name, "not a DICOM file", True)}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("IM1", b"<!DOCTYPE html><html>login", "not a DICOM file but an HTML page"),
+        ("IM1", b"version https://git-lfs.github.com/spec/v1\n", "not a DICOM file but a git-lfs pointer"),
+        ("IM1.dcm", b"no such study\n", "not a DICOM file"),
+        ("IM1", b"", "not a DICOM file"),
+        ("1.2.840.7", bytes(range(256)), "not a DICOM file"),
+    ],
+)
+def test_what_stands_in_the_place_of_an_image_is_a_fault(tree, name, data, reason):
+    root = tree({"a": {}}, [PAIR])
+    (root / name).write_bytes(data)
+    ((path, found_reason, skipped),) = aside(read(root))
+    assert (path, skipped) == (name, False)
+    assert found_reason.startswith(reason)
+
+
+def test_texts_without_an_extension_do_not_stop_the_preparation(tree, tmp_path):
+    root = tree({"x/a": {}}, [PAIR])
+    for number in range(5):
+        (root / f"README{number}").write_text("Images of one visit.\n")
+    card = prepare(DicomSource(path=root, reports=tmp_path / "reports.csv"), tmp_path / "corpus")
+    assert card["rejected"]["count"] == 0
+    assert card["skipped"] == {"count": 5, "reasons": {"not a DICOM file": 5}}
+
+
+def test_an_image_without_pixels_is_not_one_that_lacks_a_report(tree, tmp_path):
+    root = tree(
+        {"a": {}, "b": {"AccessionNumber": "A9"}, "c": {"AccessionNumber": "A8", "Rows": None}}, [PAIR]
+    )
+    for name in "bc":
+        dataset = pydicom.dcmread(root / name)
+        del dataset.PixelData
+        dataset.save_as(root / name)
+    reason = "not an image: the DICOM file holds no pixel data, or is cut before it"
+    source = DicomSource(path=root, reports=tmp_path / "reports.csv").open()
+    assert aside(studies(source)) == {("b", reason, False), ("c", reason, True)}
+    assert source.notes["join"]["images_without_report"] == 0
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "kind"),
+    [
+        ("1.2.840.10008.5.1.4.39.1", "a color palette"),
+        ("1.2.840.10008.5.1.4.38.1", "a hanging protocol"),
+        ("1.2.840.10008.5.1.4.1.1.91.1", "bulk annotations"),
+        ("1.2.840.10008.5.1.4.1.1.66.7", "a label map segmentation"),
+    ],
+)
+def test_what_is_no_image_is_skipped_by_name(tree, sop_class, kind):
+    items = read(tree({"a": {}, "b": {"SOPClassUID": sop_class}}, [PAIR]))
+    assert aside(items) == {("b", f"not an image but {kind}", True)}
+
+
+def test_an_index_of_a_disk_under_another_name_is_skipped_by_name(tree):
+    root = tree({"a": {}, "b": {}}, [PAIR])
+    dataset = pydicom.dcmread(root / "b")
+    dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    for keyword in ("SOPClassUID", "PixelData", "Rows", "Modality"):
+        delattr(dataset, keyword)
+    dataset.save_as(root / "b")
+    assert aside(read(root)) == {("b", "not an image but a DICOMDIR", True)}
+
+
+def test_pictures_taken_by_the_word_of_their_pixels_are_counted(tree, tmp_path):
+    root = tree({"a": {}, "b": {"PatientID": "P1"}}, [PAIR])
+    pixels = np.arange(192, dtype=np.uint16).reshape(12, 16) * 20
+    low = {"BitsStored": 12, "HighBit": 15, "StudyInstanceUID": "1.2.1", "SOPInstanceUID": "1.1.2"}
+    (root / "b").write_bytes(dicom(pixels, **low))
+    card = prepare(DicomSource(path=root, reports=tmp_path / "reports.csv"), tmp_path / "corpus")
+    assert (card["images"], card["rejected"]["count"]) == (2, 0)
+    ((reason, count),) = card["skipped"]["reasons"].items()
+    assert reason.startswith("taken all the same: values read from the low bits")
+    assert count == 1
+
+
+def test_the_bar_ends_at_its_total(tree, tmp_path):
+    files = {name: {"PatientID": "P1"} for name in "abc"} | {"d": {"AccessionNumber": "A2"}}
+    reports = [
+        PAIR,
+        {"accession": "", "text": "Lost."},
+        {"accession": "A1", "text": "Clear."},
+        {"accession": "A7"},
+    ]
+    root = tree(files, reports)
+    for name in "bc":  # one study, and a reject for each of two files
+        (root / name).write_bytes((root / name).read_bytes()[:-50])
+    source = DicomSource(path=root, reports=tmp_path / "reports.csv")
+    told = []
+    prepare(source, tmp_path / "corpus", allow_rejects=True, on_progress=lambda *what: told.append(what))
+    assert all(done <= total for _, done, total in told)
+    assert told[-1][1] == told[-1][2]
+    assert source.open().expected == 5  # four reports and one image that goes with none
 
 
 RAW, SHOWN = {"PresentationIntentType": "FOR PROCESSING"}, {"PresentationIntentType": "FOR PRESENTATION"}

@@ -95,3 +95,27 @@ def test_a_study_without_a_report_has_no_sections_and_no_labels(source):
     options = {"without_reports": True, "rule_labels": True, "sections": "impression"}
     (study,) = studies(source("csv", "", **options).open())
     assert (study.text, study.impression, study.labels) == (NO_REPORT, None, {})
+
+
+@KINDS
+def test_markup_of_hospital_systems_is_not_trained_on(source, kind):
+    (study,) = studies(source(kind, r"The lungs are clear.\.br\<b>No</b> effusion &amp; no edema.").open())
+    assert study.text == "The lungs are clear.\nNo effusion & no edema."
+    text = r"FINDINGS: The lungs are clear.\.br\IMPRESSION: No effusion."
+    (study,) = studies(source(kind, text, sections="findings+impression").open())
+    assert (study.findings, study.impression) == ("The lungs are clear.", "No effusion.")
+
+
+@KINDS
+def test_texts_kept_whole_are_counted_in_the_card(source, kind, tmp_path):
+    text = "INDIKATION: hosta.\nFYND: Ingen v\u00e4tska.\nSLUTSATS: Normalt."
+    card = prepare(source(kind, text, sections="findings+impression"), tmp_path / "whole")
+    assert card["texts_kept_whole"] == 1
+    card = prepare(source(kind, REPORT, sections="findings+impression"), tmp_path / "known")
+    assert "texts_kept_whole" not in card
+
+
+def test_a_form_in_a_column_is_read_line_by_line(source, tmp_path):
+    text = "FINDINGS: Consolidation: No\nCardiomegaly: Yes\nIMPRESSION: Edema: none"
+    (study,) = studies(source("csv", text, rule_labels=True).open())
+    assert dict(study.labels) == {"cardiomegaly": 1, "consolidation": 0, "edema": 0, "no finding": 0}

@@ -22,7 +22,7 @@ def test_phantoms_bring_their_own_prompts():
 
 
 def test_prompts_for_a_finding_that_is_not_labeled_are_refused_by_name():
-    with pytest.raises(CallError, match="'alpha', which the corpus does not label; it labels: beta"):
+    with pytest.raises(CallError, match="'alpha', which the corpus does not label; it labels beta"):
         resolve_prompts(["beta"], GIVEN, source="csv")
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 
 from medistill.data.corpus import open_corpus
 from medistill.errors import CallError
@@ -163,6 +164,43 @@ def test_prompts_are_words_and_never_markup(home, tmp_path):
     (changed / "evaluation.json").write_text(json.dumps(account))
     text = written(home.run, tmp_path / "README.md", evaluations=[changed])
     assert "| Ödem \\| \\<b>links\\</b> # nicht; \\`code\\` |" in text
+
+
+MARKUP = (
+    "<script>x</script> [a](http://b) ![c](d) &lt;i&gt; `e` www.f.org http://g.org $h$ ~~i~~ *j*\n# k\x1b[2J"
+)
+FOREIGN = {"html_block", "html_inline", "link_open", "image"}
+
+
+def parsed(text):
+    """The tokens of the card's Markdown, and those within its lines."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(text.split("---\n", 2)[2])
+    return tokens, [child for token in tokens for child in token.children or ()]
+
+
+@pytest.mark.parametrize("field", ["name", "objective", "dim", "size", "max_tokens"])
+def test_what_a_run_says_of_itself_is_words_wherever_it_stands(home, tmp_path, field):
+    run = moved(home, tmp_path)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {field: MARKUP}))
+    text = written(run, tmp_path / "README.md")
+    tokens, inline = parsed(text)
+    assert not {token.type for token in (*tokens, *inline)} & FOREIGN
+    assert sum(token.type == "heading_open" and token.tag == "h1" for token in tokens) == 1
+    assert "\x1b" not in text
+    shown = "".join(child.content for child in inline)
+    assert "<script>x</script>" in shown
+    assert "&lt;i&gt;" in shown  # the entity itself, and not what it stands for
+
+
+def test_what_a_corpus_says_of_itself_is_words_too(home, tmp_path):
+    corpus = shutil.copytree(home.corpus, tmp_path / "corpus")
+    card = json.loads((corpus / "card.json").read_text())
+    card["source"], card["splits"][MARKUP] = MARKUP, card["splits"]["train"]
+    (corpus / "card.json").write_text(json.dumps(card))
+    run = moved(home, tmp_path)
+    _, inline = parsed(written(run, tmp_path / "README.md", data=corpus))
+    assert not {child.type for child in inline} & FOREIGN
 
 
 def test_local_weights_are_not_named_and_public_ones_are(home, tmp_path):

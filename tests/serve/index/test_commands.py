@@ -154,3 +154,28 @@ def test_an_index_that_was_emptied_says_so_and_nothing_of_views(home, tmp_path, 
         assert "the index is empty" in one_line(capsys)
     assert call("search", index, "--text", "lung") == 0
     assert "no study was found" in capsys.readouterr().err
+
+
+ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e"
+
+
+def test_hits_tell_a_terminal_nothing(capsys):
+    case = Case(
+        id="a",
+        study_id=f"s1{ESCAPES}",
+        patient_id="p",
+        row=0,
+        split="test",
+        view=ESCAPES,
+        sex="F",
+        age=1.0,
+        date=None,
+        source="test",
+        text=f"clear\r\n{ESCAPES}",
+        labels={},
+    )
+    print_hits([Hit(case=case, score=0.5)])
+    out = capsys.readouterr().out
+    assert r"s1\x1b[2J" in out
+    assert r"clear \x1b[2" in out
+    assert not set(out) & set("\x1b\x07\x9b\u202e\r")

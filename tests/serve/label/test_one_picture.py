@@ -97,3 +97,24 @@ def test_a_folder_of_links_alone_says_what_follows_them(german, tmp_path):
     (tmp_path / "links" / "films").symlink_to(german.films)
     with pytest.raises(CallError, match=r"nothing in .* but 1 of this: .*--follow-links"):
         label(german.run, tmp_path / "a.csv", Wanted(findings=("nodule",)), images=tmp_path / "links")
+
+
+def test_names_of_files_and_ids_are_no_formulas_in_labels(german, tmp_path):
+    films = tmp_path / "films"
+    films.mkdir()
+    names = ("=1+1.png", "@a.png", "-1.png", "+cmd.png", "M\udcfcller.png", "a\nb.png")
+    for name in names:
+        (films / name).write_bytes(encode_image(film(0, 0, 1)))
+    label(german.run, tmp_path / "a.csv", Wanted(findings=("nodule",)), images=films)
+    shown = {"'=1+1.png", "'@a.png", "'-1.png", "'+cmd.png", r"M\xfcller.png", "a\nb.png"}
+    assert {row["image"] for row in rows_of(tmp_path / "a.csv")} == shown
+
+    studies = [
+        Study(study_id=f"=s{i}", patient_id=f"-{i}", images=(StudyImage(image=encode_image(film(0, 0, i))),))
+        for i in range(2)
+    ]
+    write_corpus(each_a_unit(studies), tmp_path / "corpus", source="test", made_with={})
+    label(german.run, tmp_path / "b.csv", Wanted(findings=("nodule",)), data=tmp_path / "corpus")
+    rows = rows_of(tmp_path / "b.csv")
+    assert [(row["study_id"], row["patient_id"]) for row in rows] == [("'=s0", "-0"), ("'=s1", "-1")]
+    assert all(float(row["uncalibrated/nodule"]) >= 0 for row in rows)

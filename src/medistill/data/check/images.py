@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float16, Float32, Int32, UInt64
+from jaxtyping import Bool, Float16, Float32, Int32, UInt8, UInt64
 
 from medistill.data.check.flag import Flag, flag_of_rows, hashed
-from medistill.data.check.look import LOOK, flatness, look, uprightness
+from medistill.data.check.look import LOOK, contrast, flatness, look, uprightness
 from medistill.data.corpus import Corpus
 from medistill.data.image import decode_stored
 from medistill.data.plain import is_plain_jpeg, is_plain_png
@@ -19,6 +19,8 @@ from medistill.system.isolated import GaveUp, IsolatedPool, decoding
 
 TINY = 32
 """Pixels of the shorter side. On fewer, ten millimeters of a chest are less than one pixel."""
+FAINT = 32
+"""Grey levels. What spans fewer is nearly black or white; 2,000 images of five real sets span 69 and more."""
 FLAT = 0.99
 """Share of pixels within five grey levels above which an image counts as blank; real ones reach .9."""
 INVERTED = -0.2
@@ -43,6 +45,8 @@ class Measures:
     plain: Bool[np.ndarray, " n"]
     """The file holds pixels and nothing else."""
     looks: Float16[np.ndarray, "n 255"]
+    contrast: UInt8[np.ndarray, " m"] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    """Grey levels between the darkest and the brightest half percent; empty where nobody measured it."""
     unreadable: Mapping[int, str] = field(default_factory=dict[int, str])
     """Row -> why its image cannot be decoded."""
 
@@ -85,6 +89,7 @@ def image_flags(measures: Measures) -> Iterator[Flag]:
     blank = np.flatnonzero(measures.blank)
     if len(blank):
         yield flag_of_rows("blank_images", f"{len(blank):,} of one grey, or almost", blank)
+    yield from _faint(measures)
     yield from _inverted(measures)
     side = measures.shape.min(axis=1, initial=2**30)
     tiny = np.flatnonzero(measures.readable & (side < TINY))
@@ -94,6 +99,15 @@ def image_flags(measures: Measures) -> Iterator[Flag]:
     if len(more):
         said = f"{len(more):,} with color, depth, metadata or bytes behind the picture: prepare them again"
         yield flag_of_rows("image_metadata", said, more)
+
+
+def _faint(measures: Measures) -> Iterator[Flag]:
+    if len(measures.contrast) != len(measures):
+        return
+    rows = np.flatnonzero(measures.readable & ~measures.blank & (measures.contrast < FAINT))
+    if len(rows):
+        said = f"{len(rows):,} within {FAINT} of 256 grey levels: nearly black or white"
+        yield flag_of_rows("faint_images", said, rows[np.argsort(measures.contrast[rows], kind="stable")])
 
 
 def _inverted(measures: Measures) -> Iterator[Flag]:
@@ -119,6 +133,7 @@ def _room(images: int) -> Measures:
         uprightness=np.zeros(images, np.float32),
         plain=np.zeros(images, np.bool_),
         looks=np.zeros((images, LOOK), np.float16),
+        contrast=np.zeros(images, np.uint8),
     )
 
 
@@ -138,6 +153,7 @@ def _measured(corpus: Corpus, start: int) -> Measures:
         part.pixels[row] = hashed(repr(image.shape).encode() + image.tobytes())
         part.shape[row] = image.shape
         part.flatness[row] = flatness(image)
+        part.contrast[row] = contrast(image)
         part.uprightness[row] = uprightness(image)
         part.plain[row] = is_plain_png(file) if file.startswith(b"\x89PNG") else is_plain_jpeg(file)
         part.looks[row] = look(image)

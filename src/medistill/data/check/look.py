@@ -68,6 +68,12 @@ def flatness(image: UInt8[np.ndarray, "h w"]) -> float:
     return float(np.convolve(counts, np.ones(5)).max() / image.size)
 
 
+def contrast(image: UInt8[np.ndarray, "h w"]) -> int:
+    """Grey levels between the darkest and the brightest half percent of the pixels."""
+    share = np.cumsum(np.bincount(image.ravel(), minlength=256)) / image.size
+    return int(np.searchsorted(share, 0.995) - np.searchsorted(share, 0.005))
+
+
 def _tiles(image: UInt8[np.ndarray, "h w"], waves: int) -> Float32[np.ndarray, "t p"]:
     """TILES x TILES parts of the image with its waves weighted, each of mean 0."""
     basis = _basis(waves, FINE_SIDE)

@@ -20,6 +20,7 @@ ADVICE: Mapping[str, str] = {
     "shared_texts": "Common texts leak nothing: read recall on unique reports. Look up the rare ones.",
     "unreadable_images": "Find the files at the source and prepare again; training would stop at them.",
     "blank_images": "Nothing can be learned from them: leave them out at the source.",
+    "faint_images": "Nearly black or white: 12 bits taken for 16, or a wrong window. Prepare them again.",
     "inverted_images": "Compare the DICOM tag (MONOCHROME1) with the picture, and invert at the source.",
     "tiny_images": "Thumbnails, probably: find the full images.",
     "image_metadata": "Prepare the corpus again: medistill stores 8-bit grey pixels and nothing else.",
@@ -27,6 +28,7 @@ ADVICE: Mapping[str, str] = {
     "rows_in_texts": "Look for a stray quotation mark in the table, and prepare again from one without it.",
     "cut_texts": "Look for a column limit or a parser that stops early at the source.",
     "long_texts": "Choose the impression, put it first, or raise --max-tokens.",
+    "markup": "Trained on as words: prepare again, and take out at the source what is left then.",
     "labels": "Figures of such a finding are not defined in that split: split again, or leave it out.",
     "identifiers": "Look at these rows, and de-identify at the source. A name without a title goes unseen.",
     "identifying_ids": "Replace patient ids by ones that name nobody before anything else is done.",
@@ -38,6 +40,7 @@ _PICTURED = (
     "alike_images",
     "inverted_images",
     "blank_images",
+    "faint_images",
     "tiny_images",
 )
 _SHOWN, _ROWS_A_CASE, _NAMED = 6, 3, 5

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt64
 
 from medistill.data.check.flag import Flag, flag_of_rows, hashed
+from medistill.data.check.markup import markup
 from medistill.data.corpus import Corpus
 from medistill.data.report.sections import normalized_text
 from medistill.data.study import NO_REPORT
@@ -102,6 +103,8 @@ class Texts:
     """Ends in a comma, or in a word that no sentence ends in."""
     identifiers: Mapping[str, list[int]]
     """Kind -> rows whose text, findings or impression may hold one."""
+    markup: Mapping[str, list[int]]
+    """Kind -> rows whose text, findings or impression seem to hold such markup."""
     names_as_ids: list[int]
     """Rows whose patient id looks like a name, one for each patient id."""
 
@@ -111,6 +114,7 @@ def measure_texts(corpus: Corpus, *, on_progress: Callable[[int, int], None] | N
     images = corpus.table.num_rows
     columns = {name: array(kind) for name, kind in zip(_COLUMNS, "qQqqqbb", strict=True)}
     kinds: dict[str, list[int]] = defaultdict(list)
+    marked: dict[str, list[int]] = defaultdict(list)
     names: list[int] = []
     seen: set[int] = set()
     for row, study, patient, texts in _rows(corpus):
@@ -131,8 +135,10 @@ def measure_texts(corpus: Corpus, *, on_progress: Callable[[int, int], None] | N
             column.append(value)
         for kind in sorted(identifiers("\n".join(texts))):
             kinds[kind].append(row)
+        for kind in sorted(markup("\n".join(texts))):
+            marked[kind].append(row)
     values = {name: np.array(column, _COLUMNS[name]) for name, column in columns.items()}
-    return Texts(**values, identifiers=dict(kinds), names_as_ids=names)
+    return Texts(**values, identifiers=dict(kinds), markup=dict(marked), names_as_ids=names)
 
 
 def _rows(corpus: Corpus) -> Iterator[tuple[int, str, str, tuple[str, str, str]]]:
@@ -154,7 +160,7 @@ def _figures(text: str, plain: str) -> tuple[int, int, int, bool, bool]:
 
 
 def single_text_flags(texts: Texts) -> Iterator[Flag]:
-    """Empty, cut and over-long texts, possible identifiers."""
+    """Empty, cut and over-long texts, markup, possible identifiers."""
     empty = texts.row[texts.words == 0]
     if len(empty):
         yield flag_of_rows("empty_texts", f"{len(empty):,} without a word", empty)
@@ -163,15 +169,20 @@ def single_text_flags(texts: Texts) -> Iterator[Flag]:
         said = f"{int(cut.sum()):,} of {len(texts.row):,} end in a word that goes on, or without a stop"
         yield flag_of_rows("cut_texts", said, texts.row[cut])
     yield from _long(texts)
-    if texts.identifiers:
-        rows = sorted({row for named in texts.identifiers.values() for row in named})
-        counts = {kind: len(named) for kind, named in sorted(texts.identifiers.items())}
-        said = f"{len(rows):,} of {len(texts.row):,} texts: "
-        said += ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
-        yield flag_of_rows("identifiers", said, np.array(rows), figures=counts)
+    for check, kinds in (("markup", texts.markup), ("identifiers", texts.identifiers)):
+        if kinds:
+            yield _of_kinds(check, kinds, len(texts.row))
     if texts.names_as_ids:
         said = f"{len(texts.names_as_ids):,} patient ids look like names: replace them before anything else"
         yield flag_of_rows("identifying_ids", said, np.array(texts.names_as_ids))
+
+
+def _of_kinds(check: str, kinds: Mapping[str, list[int]], texts: int) -> Flag:
+    rows = sorted({row for named in kinds.values() for row in named})
+    counts = {kind: len(named) for kind, named in sorted(kinds.items())}
+    said = f"{len(rows):,} of {texts:,} texts: "
+    said += ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
+    return flag_of_rows(check, said, np.array(rows), figures=counts)
 
 
 def _cut(texts: Texts) -> Bool[np.ndarray, " t"]:

@@ -11,10 +11,16 @@ import numpy as np
 from PIL import Image
 
 from medistill.data.dicom.file import MISSING, Dataset, number_of, require_pydicom, text_of
-from medistill.data.dicom.frame import Stream, with_thresholds
+from medistill.data.dicom.frame import Stream, bare, with_thresholds
 from medistill.data.dicom.packing import encoded_frame, syntax_of
 from medistill.errors import MedistillError
 
+_STANDARD = "1.2.840.10008."  # the root of the standard's own UIDs
+_NEW_SYNTAXES = {
+    **dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in (110, 111, 112)), "JPEG XL"),
+    "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
+}
+"""Names of PS3.6 table A-1 that pydicom 3.0 does not know yet."""
 # Pillow refuses a broken frame where gdcm may end the process; of JPEG 2000 it knows too few depths.
 _PLUGINS = ("pillow", "gdcm", "pylibjpeg")
 _PLUGINS_2000 = ("pylibjpeg", "gdcm", "pillow")
@@ -42,7 +48,7 @@ def decoded(dataset: Dataset, frame: int, stream: Stream, *, as_rgb: bool) -> np
         except Exception as error:  # decoders raise what they like
             first = first or error
             # gdcm makes half an image of a damaged frame: it may have only what Pillow reads to its end.
-            if stream.kind != "JPEG" or not _is_whole(encoded_frame(dataset, frame)):
+            if stream.kind == "JPEG" and not _is_whole(encoded_frame(dataset, frame)):
                 break
     raise first or MedistillError(MISSING)
 
@@ -53,7 +59,7 @@ def require_decoder(dataset: Dataset) -> Any:
     try:
         decoder: Any = require_pydicom().pixels.get_decoder(uid)
     except NotImplementedError:
-        name = "a private transfer syntax" if uid.is_private or uid.name == uid else uid.name
+        name = _NEW_SYNTAXES.get(uid, uid.name) if uid.startswith(_STANDARD) else "a private one"
         raise MedistillError(f"DICOM image in a transfer syntax that cannot be decoded: {name}") from None
     if not decoder.is_available:
         raise MedistillError(MISSING)
@@ -81,7 +87,7 @@ def _deep_jpeg(dataset: Dataset, frame: bytes, stream: Stream) -> np.ndarray:
     if stream.bits != 12 or stream.samples != 1:
         kind = f"JPEG of {stream.bits} bits" + (" in color" if stream.samples > 1 else "")
         raise MedistillError(f"DICOM image in {kind}, which cannot be decoded")
-    return _by_gdcm(dataset, frame, stream)
+    return _by_gdcm(dataset, bare(frame), stream)
 
 
 def _by_gdcm(dataset: Dataset, frame: bytes, stream: Stream) -> np.ndarray:

@@ -19,16 +19,17 @@ _PACKED = 12
 _SPACES = {name.replace("_", "").replace(" ", ""): name for name in (*MONOCHROME, PALETTE, *COLORS)}
 
 
-def describe(dataset: Dataset, stream: Stream | None, frame: int) -> None:
+def describe(dataset: Dataset, stream: Stream | None, frame: int, pixel_bytes: int) -> None:
     """Set the elements that say what the pixels are, so that whoever reads them need not ask again.
 
     What is absent takes the standard's default (PS3.3 C.7.6.3), or what the compressed frame says of itself.
 
-    stream   the markers of the frame to be decoded; None of pixels that are native or run-length encoded
-    raises   MedistillError that names the element at fault, or the two numbers that disagree
+    stream       the markers of the frame to be decoded; None of pixels native or run-length encoded
+    pixel_bytes  what a pixel of the latter takes, by their length; 0 where that says nothing
+    raises       MedistillError that names the element at fault, or the two numbers that disagree
     """
     space = _color_space(dataset)
-    samples = _samples(dataset, stream, space)
+    samples = _samples(dataset, stream, space, pixel_bytes)
     space = space or _default_space(dataset, stream, samples)
     fits = (*MONOCHROME, PALETTE) if samples == 1 else COLORS if samples == 3 else ()
     if space not in fits:
@@ -41,9 +42,14 @@ def describe(dataset: Dataset, stream: Stream | None, frame: int) -> None:
         _set(dataset, "PlanarConfiguration", _flag(dataset, "PlanarConfiguration", default=0))
     signed = int(stream is not None and stream.is_signed)
     _set(dataset, "PixelRepresentation", _flag(dataset, "PixelRepresentation", default=signed))
-    allocated, stored = _of_stream(dataset, stream, frame) if stream else _of_native(dataset, samples)
+    if stream:
+        allocated, stored = _of_stream(dataset, stream, frame)
+    else:
+        allocated, stored = _of_native(dataset, samples, pixel_bytes)
     if allocated not in _CONTAINERS:
         raise MedistillError(f"DICOM image of {allocated} bits allocated a sample, expected 1, 8, 16 or 32")
+    if not 1 <= stored <= allocated:
+        raise MedistillError("broken DICOM image: its header states no number of bits")
     _set(dataset, "BitsAllocated", allocated)
     _set(dataset, "BitsStored", stored)
     high = _stated(dataset, "HighBit")
@@ -61,7 +67,7 @@ def _color_space(dataset: Dataset) -> str | None:
     return space
 
 
-def _samples(dataset: Dataset, stream: Stream | None, space: str | None) -> int:
+def _samples(dataset: Dataset, stream: Stream | None, space: str | None, pixel_bytes: int) -> int:
     stated = _stated(dataset, "SamplesPerPixel")
     if stated is not None:
         return stated
@@ -69,7 +75,8 @@ def _samples(dataset: Dataset, stream: Stream | None, space: str | None) -> int:
         return stream.samples
     if space:
         return 3 if space in COLORS else 1
-    return 3 if _native_bits(dataset, 3) in (8, 16) and _is_said(dataset, _native_bits(dataset, 3)) else 1
+    said = _stated(dataset, "BitsAllocated")
+    return 3 if pixel_bytes in (3, 6) and said in (None, pixel_bytes // 3 * 8) else 1
 
 
 def _default_space(dataset: Dataset, stream: Stream | None, samples: int) -> str:
@@ -118,19 +125,19 @@ def _check_windows(dataset: Dataset, frame: int, own: int, stored: int) -> None:
             raise MedistillError(f"broken DICOM image: a compressed frame is {both}")
 
 
-def _of_native(dataset: Dataset, samples: int) -> tuple[int, int]:
+def _of_native(dataset: Dataset, samples: int, pixel_bytes: int) -> tuple[int, int]:
     """Bits allocated and stored, one by the other or by the length of the pixels."""
     allocated, stored, high = (_stated(dataset, name) for name in ("BitsAllocated", "BitsStored", "HighBit"))
     if allocated == _PACKED and _unpack(dataset, samples):
         allocated = 16
     if allocated is None:
         least = max(stored or 1, (high or 0) + 1)
-        by_length = _native_bits(dataset, samples)
+        by_length = pixel_bytes * 8 // samples
         allocated = by_length if by_length in _CONTAINERS and by_length >= least else _container(least)
     if stored is None:
         stored = high + 1 if high is not None and high < allocated else allocated
     if stored > allocated and allocated in _CONTAINERS:
-        if _native_bits(dataset, samples) != _container(stored):
+        if pixel_bytes * 8 != samples * _container(stored):
             both = f"{stored} bits stored in {allocated} allocated"
             raise MedistillError(f"broken DICOM image: its header says {both} to a sample")
         allocated = _container(stored)
@@ -142,31 +149,18 @@ def _unpack(dataset: Dataset, samples: int) -> bool:
 
     ACR-NEMA and early DICOM did so: the next value begins in the bit above the last one's.
     """
-    count = _values(dataset, samples)
+    count = number_of(dataset, "Rows") * number_of(dataset, "Columns") * samples
+    count *= max(1, number_of(dataset, "NumberOfFrames"))
     packed = np.frombuffer(dataset.PixelData, np.uint8)
-    if dataset.original_encoding[1] is False or not 0 <= len(packed) - -(-count * 3 // 2) <= 1:
+    rest = len(packed) - -(-count * 3 // 2)
+    if rest < 0:
+        raise MedistillError("broken DICOM image: truncated or damaged pixel data")
+    if dataset.original_encoding[1] is False or rest > 1:
         return False
     three = np.pad(packed, (0, -len(packed) % 3)).reshape(-1, 3).astype(np.uint16)
     low, high = three[:, 0] | (three[:, 1] & 15) << 8, three[:, 1] >> 4 | three[:, 2] << 4
     dataset.PixelData = np.stack([low, high], axis=1).ravel()[:count].astype("<u2").tobytes()
     return True
-
-
-def _values(dataset: Dataset, samples: int) -> int:
-    count = number_of(dataset, "Rows") * number_of(dataset, "Columns") * samples
-    return count * max(1, number_of(dataset, "NumberOfFrames"))
-
-
-def _native_bits(dataset: Dataset, samples: int) -> int:
-    """Bits that native pixels have for a sample by their length alone; 0 where it does not come out even."""
-    count = _values(dataset, samples)
-    length = len(dataset.PixelData)
-    size = length // count if count else 0
-    return 8 * size if size and length - size * count <= 1 else 0  # one byte may pad it to an even length
-
-
-def _is_said(dataset: Dataset, bits: int) -> bool:
-    return _stated(dataset, "BitsAllocated") in (None, bits)
 
 
 def _container(bits: int) -> int:

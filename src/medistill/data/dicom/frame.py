@@ -24,6 +24,7 @@ _KINDS: dict[int, Kind] = {
 _HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF, 0xDE, 0xDF}
 _ARITHMETIC = {0xC9, 0xCA, 0xCB, 0xCC}
 _HUFFMAN, _ADOBE = 0xC4, 0xEE
+_ADDED = {*range(0xE0, 0xF0), 0xFE}  # applications' segments, and comments
 _RGB_NAMES = (b"RGB", b"rgb")
 _TRAILING = 0.01  # of the frame may follow its end: some vendors leave garbage there
 _TRUNCATED = "truncated DICOM image: a compressed frame lacks its end"
@@ -68,6 +69,15 @@ def jpeg_header(file: bytes) -> tuple[str, int] | None:
             return name, file[place + 4]
         place += 1 if marker == 0xFF else 2 + int.from_bytes(file[place + 2 : place + 4])
     return None
+
+
+def bare(frame: bytes) -> bytes:
+    """A JPEG without what applications and people add to it, of which some, if damaged, makes gdcm abort."""
+    kept, start = frame[:2], 2
+    for marker, _, end in _segments(frame):
+        kept += b"" if marker in _ADDED else frame[start:end]
+        start = end
+    return kept + frame[start:]
 
 
 def with_thresholds(frame: bytes, bits: int) -> bytes:
@@ -175,8 +185,10 @@ def _check_huffman(body: bytes) -> None:
     """Each table: its class and number, 16 counts, then so many values."""
     place = 0
     while place < len(body):
-        count = sum(body[place + 1 : place + 17])
-        if body[place] >> 4 > 1 or body[place] & 15 > 3 or count > 256:
+        counts = body[place + 1 : place + 17]
+        count, room = sum(counts), sum(number << 16 - length for length, number in enumerate(counts, start=1))
+        # So many codes of each length must be free of each other (Kraft): gdcm may abort where they are not.
+        if body[place] >> 4 > 1 or body[place] & 15 > 3 or count > 256 or room > 1 << 16:
             raise MedistillError(_DAMAGED)
         place += 17 + count
     if place != len(body):

@@ -31,7 +31,7 @@ from medistill.data.dicom.lut import (
     range_curve,
     voi_curve,
 )
-from medistill.data.dicom.packing import settle_syntax
+from medistill.data.dicom.packing import bytes_a_pixel, settle_syntax
 from medistill.data.dicom.stored import cleared, stored_frame, stored_range
 from medistill.errors import MedistillError
 
@@ -123,7 +123,7 @@ def opened_frames(
         _check_pixels(dataset)
         stream = settle_syntax(dataset, numbers[0])
         require_decoder(dataset)
-        describe(dataset, stream, numbers[0])
+        describe(dataset, stream, numbers[0], 0 if stream else bytes_a_pixel(dataset, numbers[0]))
     return OpenedFrames(dataset, numbers, reading.count + loading.count, loading.remarks)
 
 

@@ -77,6 +77,19 @@ def stream_at(dataset: Dataset, frame: int) -> Stream | None:
     return read_stream(encoded_frame(dataset, frame)) if is_packed(dataset) else None
 
 
+def bytes_a_pixel(dataset: Dataset, frame: int) -> int:
+    """What native or run-length encoded pixels take by themselves; 0 where that does not come out even.
+
+    A run-length encoded frame says how many segments it has, one for each byte of a pixel (PS3.5 annex G.5).
+    """
+    if syntax_of(dataset) == _RLE:
+        return int.from_bytes(encoded_frame(dataset, frame)[:4], "little")
+    count = number_of(dataset, "Rows") * number_of(dataset, "Columns")
+    count *= max(1, number_of(dataset, "NumberOfFrames"))
+    size, rest = divmod(len(dataset.PixelData), count)
+    return size if rest <= 1 else 0  # a byte may pad it to an even length
+
+
 def encoded_frame(dataset: Dataset, frame: int) -> bytes:
     """The compressed bytes of a frame, by its number from 0."""
     count = max(1, number_of(dataset, "NumberOfFrames"))

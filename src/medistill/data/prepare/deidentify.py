@@ -51,10 +51,12 @@ class Deidentifier:
         """Tells keys apart without telling the key."""
         return self._id("key", "")
 
+    def path_id(self, path: str) -> str:
+        """The name of a rejected file: without the key nobody can tell which path or number it stands for."""
+        return self._id("path", path)
+
     def _id(self, kind: str, name: str) -> str:
-        return hmac.digest(self.key, f"{kind}:{name}".encode(errors="surrogateescape"), "sha256").hex()[
-            :_DIGITS
-        ]
+        return hmac.digest(self.key, _bytes(f"{kind}:{name}"), "sha256").hex()[:_DIGITS]
 
     def _shifted(self, date: datetime.date | None, patient: str) -> datetime.date | None:
         days = 1 + int(self._id("date", patient), 16) % LONGEST_SHIFT
@@ -69,6 +71,14 @@ class Deidentifier:
             return self.scrub(text)
         except Exception as error:
             raise MedistillError(f"the --scrub function failed with {type(error).__name__}") from None
+
+
+def _bytes(name: str) -> bytes:
+    """As the source has them, even those of a name that is no Unicode."""
+    try:
+        return name.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # half a surrogate, out of JSON
+        return name.encode(errors="surrogatepass")
 
 
 def read_key(path: Path, out: Path) -> bytes:

@@ -1,14 +1,14 @@
 """What was set aside and why, without giving names away."""
 
-import csv
 import hashlib
-import io
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from medistill.data.study import Reject
 from medistill.system.atomic import write_atomically
+from medistill.system.shown import csv_lines, written
 
 REJECTS = "rejected.csv"
 
@@ -24,11 +24,23 @@ class Line(NamedTuple):
     skipped: bool
 
 
-class RejectLog:
-    """Rejected rows of a source; their paths stay out of it unless `show_paths`."""
+def path_id(path: str) -> str:
+    """A name for a rejected file that does not show its path.
 
-    def __init__(self, show_paths: bool) -> None:
-        self.show_paths = show_paths
+    The salt is fixed, so that two runs write the same file: whoever holds a list of candidate paths
+    can still find out which was meant. It keeps names out of sight, it does not make them anonymous.
+    """
+    return hashlib.sha256(f"medistill rejected row:{path}".encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+class RejectLog:
+    """Rejected rows of a source; their paths stay out of it unless `show_paths`.
+
+    name   gives a path's id; of a de-identified corpus one under its secret key, which nobody can guess back
+    """
+
+    def __init__(self, show_paths: bool, name: Callable[[str], str] = path_id) -> None:
+        self.show_paths, self._name = show_paths, name
         self.lines: list[Line] = []
 
     @property
@@ -37,8 +49,8 @@ class RejectLog:
         return self._reasons(skipped=False).total()
 
     def add(self, reject: Reject) -> None:
-        path = reject.path if self.show_paths else ""
-        self.lines.append(Line(reject.row, reject.reason, path_id(reject.path), path, reject.skipped))
+        path = written(reject.path) if self.show_paths else ""
+        self.lines.append(Line(reject.row, reject.reason, self._name(reject.path), path, reject.skipped))
 
     def most_frequent(self) -> str:
         reason, _ = self._reasons(skipped=False).most_common(1)[0]
@@ -55,20 +67,8 @@ class RejectLog:
 
     def write(self, path: Path) -> None:
         columns = 4 if self.show_paths else 3
-        file = io.StringIO(newline="")
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(Line._fields[:columns])
-        table.writerows(line[:columns] for line in self.lines)
-        write_atomically(path, file.getvalue())
+        lines = ([str(cell) for cell in line[:columns]] for line in self.lines)
+        write_atomically(path, csv_lines([Line._fields[:columns], *lines]))
 
     def _reasons(self, *, skipped: bool) -> Counter[str]:
         return Counter(line.reason for line in self.lines if line.skipped == skipped)
-
-
-def path_id(path: str) -> str:
-    """A name for a rejected file that does not show its path.
-
-    The salt is fixed, so that two runs write the same file: whoever holds a list of candidate paths
-    can still find out which was meant. It keeps names out of sight, it does not make them anonymous.
-    """
-    return hashlib.sha256(f"medistill rejected row:{path}".encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ from medistill.data.ids import KnownIds, counted_kinds
 from medistill.data.prepare.deidentify import Deidentifier
 from medistill.data.prepare.file_by_file import Items, read_isolated
 from medistill.data.prepare.on_ray import read_on_ray, require_ray
+from medistill.data.prepare.rejects import path_id
 from medistill.data.prepare.unfinished import BEGINNING, OtherUnitsError, Place
 from medistill.data.prepare.writer import check_free, write_corpus
 from medistill.data.sources import Reading, Source
@@ -62,6 +63,8 @@ def prepare(
     made_with = source.made_with() | ({"limit": limit} if limit else {})
     made_with |= {"deidentified_by": deidentify.fingerprint} if deidentify else {}
     card = _card_of(out, {**made_with, "val": val, "test": test}, source.name)
+    if deidentify and show_paths:
+        log.warning("--show-paths: rejected.csv will name files as the source does, keep it from the corpus")
     if card is None:
         check_free(out)  # before the source is read, which may take long
     scanners = workers or (cores() if engine == "ray" else 0)
@@ -76,21 +79,22 @@ def prepare(
         source=source.name,
         made_with=made_with,
         findings=reading.findings,
-        notes=reading.notes,
         val=val,
         test=test,
         allow_rejects=allow_rejects,
         show_paths=show_paths,
+        path_name=deidentify.path_id if deidentify else path_id,
         on_progress=stage,
     )
     change = functools.partial(deidentify, val=val, test=test) if deidentify else None
     known = KnownIds()
     read = functools.partial(results, engine=engine, workers=workers, change=change, known=known)
     try:
-        card = write(functools.partial(read, reading))
+        card = write(functools.partial(read, reading), notes=reading.notes)
     except OtherUnitsError:
         log.info("the source has changed since the run that was stopped: beginning again")
-        card = write(functools.partial(read, _opened(source, limit, scanners, on_progress)))
+        reading = _opened(source, limit, scanners, on_progress)
+        card = write(functools.partial(read, reading), notes=reading.notes)
     stage.end()
     if known.unified:
         log.info("%s other spellings of patient ids: %s", f"{known.unified:,}", counted_kinds(known.kinds))

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from medistill.data.columns import corpus_schema
 from medistill.data.corpus import CARD, FORMAT, TABLE
-from medistill.data.prepare.rejects import REJECTS, RejectLog
+from medistill.data.prepare.rejects import REJECTS, RejectLog, path_id
 from medistill.data.prepare.tally import Tally, row_digest
 from medistill.data.prepare.unfinished import (
     BEGINNING,
@@ -48,6 +48,7 @@ def write_corpus(
     test: float = 0.1,
     allow_rejects: bool = False,
     show_paths: bool = False,
+    path_name: Callable[[str], str] = path_id,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Write the studies as a corpus folder and return its card.
@@ -60,13 +61,14 @@ def write_corpus(
     made_with     the options it was read with, for the card
     findings      names of all findings the studies may be labeled with; None if they carry no labels
     notes         more entries of the card
+    path_name     id of a rejected file, which takes the place of its path
     on_progress   called with the number of studies and rejects seen so far
     """
     check_fractions(val, test)
     out = out.absolute()
     card = {"format": FORMAT, "medistill": version("medistill"), "source": source}
     card |= {"made_with": {**made_with, "val": val, "test": test}}
-    tally, rejects = Tally(tuple(findings or ()), val=val, test=test), RejectLog(show_paths)
+    tally, rejects = Tally(tuple(findings or ()), val=val, test=test), RejectLog(show_paths, path_name)
     start = {**card, "findings": tally.findings, "show_paths": show_paths}
     try:
         check_free(out)
@@ -79,8 +81,9 @@ def write_corpus(
             card |= tally.card() | rejects.card() | dict(notes or {}) | {"units": pending.place.card()}
             _complete(partial, rejects, card, out)
     except OSError as error:
+        where = f" ({Path(error.filename).name})" if error.filename else ""
         raise MedistillError(
-            f"the corpus cannot be written: {error.strerror or 'input or output failed'}"
+            f"the corpus cannot be written: {error.strerror or 'input or output failed'}{where}"
         ) from error
     return card
 

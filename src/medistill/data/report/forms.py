@@ -2,16 +2,14 @@
 
 import re
 import unicodedata
-from importlib.resources import files
 from typing import Any, Literal, NamedTuple
-
-import yaml
 
 from medistill.data.report.letters import plain, unaccented
 from medistill.data.report.sentences import word_set
+from medistill.data.report.words import read_words
 
 State = Literal["present", "absent", "doubt", "unanswered"]
-_WORDS: Any = yaml.safe_load(files(__package__ or "").joinpath("answers.yaml").read_text("utf-8"))
+_WORDS: Any = read_words(__package__, "answers.yaml")
 _STATE_OF: dict[str, State] = {
     plain(answer): state
     for state in ("unanswered", "doubt", "present", "absent")
@@ -40,17 +38,17 @@ _UNFILLED = rf"{_BOTH}\s?(?:[/|]|\bor\b)\s?{_BOTH}(?:\s?[/|]\s?[a-z/]{{1,12}})?"
 _SAID = rf"(?P<said>{_UNFILLED}|{_ANSWER}|{_DESCRIBED})"
 # An answer ends where a field ends: before a mark, at the end, or before the name of the next field.
 _NEXT = rf"\s+(?-i:[A-Z])[^:;.|?\n]{{1,60}}[:=|?]|\s+[^:;.|?,\n]{{2,60}}:\s?(?:{_ANSWER})(?:\W|$)"
-_END = rf"(?=\s*(?:[.;,|/(]|$)|\s[-\u2013\u2014]\s|{_NEXT})"
+_END = rf"(?!,? ?if (?:any|present|at all))(?=\s*(?:[.;,|/(\u3002\u3001]|$)|\s[-\u2013\u2014]\s|{_NEXT})"
 _DASHES = r"[-\u2013\u2014]{1,2}>?"
 _BETWEEN = rf"(?P<between>\s?[:=|]\s?|(?<=[\w)])\?[\s:-]{{1,3}}|\s{_DASHES}\s?|\s?{_DASHES}\s|\s?->\s?)"
 _FIELD = re.compile(rf"{_BETWEEN}{_SAID}{_END}", re.IGNORECASE)
 # Nothing between but a space: only words that can go on in no other way, at the end of a clause.
 _BARE = re.compile(
     r"[\s-](?P<said>no|none|nil|absent|negative|yes|\([-+?]\)|"
-    r"\((?:no|none|absent|negative|neg|yes|present|positive|pos)\))(?=\s*(?:[.;,|/]|$))",
+    r"\((?:no|none|absent|negative|neg|yes|present|positive|pos)\))(?=\s*(?:[.;,|/\u3002\u3001]|$))",
     re.IGNORECASE,
 )
-_BOUND = re.compile(r"[:;|?=\n]|\.(?!\d)|!")
+_BOUND = re.compile(r"[:;|?=\n\u3002]|\.(?!\d)|!")
 _LONGEST = 120
 """Characters of a name; a longer one is a sentence."""
 _PIECE = re.compile(r",|\bbut\b|\bhowever\b", re.IGNORECASE)
@@ -66,7 +64,7 @@ _BOX = re.compile(
 )
 _OPTION = re.compile(rf"(?:(?P<name>.{{2,80}}?)\s?[:?|-]\s?)?(?P<said>{_ANSWER}|{_DESCRIBED})", re.IGNORECASE)
 _MARGIN = " \t,:;|/-"
-_STOP = re.compile(r"[.;\n](?!\d)|$")
+_STOP = re.compile(r"[.;\n\u3002](?!\d)|$")
 _RULE = re.compile(r"[\s|:+=-]*[|+][\s|:+=-]*")
 _CELLS = re.compile(
     r"(?<=[\w)])(?:[ ]{0,3}\t[\t ]*|[ ]{2,40}|[ ]?\.{3,80}[ ]?|[ ]?_{3,80}[ ]?)"

@@ -2,20 +2,18 @@
 
 import re
 import unicodedata
-from importlib.resources import files
 from typing import Any, NamedTuple
-
-import yaml
 
 from medistill.data.report.cleaning import without_marks
 from medistill.data.report.letters import plain
 from medistill.data.report.sentences import word_set
+from medistill.data.report.words import read_words
 
 FINDINGS, IMPRESSION, INDICATION, COMPARISON = "findings", "impression", "indication", "comparison"
 VIEWS, OTHER, LINE, WET, ADDENDUM, BANNER = "views", "other", "line", "wet", "addendum", "banner"
 
 
-_WORDS: Any = yaml.safe_load(files(__package__ or "").joinpath("headers.yaml").read_text("utf-8"))
+_WORDS: Any = read_words(__package__, "headers.yaml")
 _SECTION_OF: dict[str, str] = {
     plain(name): kind
     for kinds in reversed(_WORDS["names"].values())  # of a word that two languages share, the first counts

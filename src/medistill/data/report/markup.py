@@ -2,12 +2,11 @@
 
 import html
 import re
-from importlib.resources import files
 from typing import Any
 
-import yaml
+from medistill.data.report.words import read_words
 
-_WORDS: Any = yaml.safe_load(files(__package__ or "").joinpath("markup.yaml").read_text("utf-8"))
+_WORDS: Any = read_words(__package__, "markup.yaml")
 _SIGNS: dict[str, str] = _WORDS["hl7"]["signs"]
 _ELEMENTS: dict[str, str] = {
     name: mark

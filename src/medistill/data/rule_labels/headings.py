@@ -63,6 +63,8 @@ def _said_of(kind: str, rest: str) -> int | None:
     if any(named == kind for named, _, _ in terms(rest)):
         return None
     states = [state for clause in _CLAUSE.split(rest) if (state := _said_in(clause)) is not None]
+    if states and "doubted" in cue_kinds(rest):  # `trace, if any`
+        return UNCERTAIN
     return max(states, key=_WEIGHT.__getitem__) if states else None
 
 

@@ -1,14 +1,12 @@
 """An English report as the rules read it: written out, in small letters, without marks."""
 
 import re
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from medistill.data.report.forms import in_one_width
+from medistill.data.report.words import read_words
 
-_SHORT: Any = yaml.safe_load(files(__package__ or "").joinpath("abbreviations.yaml").read_text("utf-8"))
+_SHORT: Any = read_words(__package__, "abbreviations.yaml")
 _ABBREVIATION = re.compile(
     r"(?<![\w/\\])("
     + "|".join(

@@ -19,7 +19,7 @@ from medistill.data.sources.parts.cells import (
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, options_of
 from medistill.data.sources.parts.labels import LabelColumns
 from medistill.data.sources.parts.paths import named_file
-from medistill.data.sources.parts.reports import understood
+from medistill.data.sources.parts.reports import counted, drafted
 from medistill.data.sources.parts.table import Row, Table, check_ids
 from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
@@ -100,11 +100,13 @@ class CsvSource:
         if self.rule_labels and (self.labels or self.classes):
             raise CallError("--rule-labels and --labels or --classes: labels come from one of them")
         labels = LabelColumns(table, self.labels, self.classes, self.classes_separator)
+        notes = dict[str, Any]()
         return Reading(
-            units=self._drafts(table, columns, labels),
+            units=counted(self._drafts(table, columns, labels), notes),
             work=image_work(self.size, self.max_pixels, self.depth),
             findings=FINDINGS if self.rule_labels else labels.findings,
             expected=table.length,
+            notes=notes,
         )
 
     def _named(self) -> list[str]:
@@ -201,7 +203,7 @@ class CsvSource:
         file = ImageFile(
             row=row.number, path=named_file(self.path.parent, name), name=name, view=view_name(cell("view"))
         )
-        return Draft(study=understood(study, self.sections, self.rule_labels), files=(file,))
+        return drafted(study, (file,), self.sections, self.rule_labels)
 
     def _text(self, row: Row) -> str:
         text = joined([row.cells[column] for column in self.text if column in row.cells])

@@ -30,7 +30,8 @@ from medistill.data.sources.parts.reports import (
     Report,
     Reports,
     TextReports,
-    understood,
+    counted,
+    drafted,
     winners,
 )
 from medistill.data.study import Reject, Study
@@ -122,12 +123,13 @@ class DicomSource:
         used = winners(report for report, _ in zip(reports, rows, strict=False))
         plan = planned(files, used, self.join, loose=self.loose_ids)
         people = people_of(files, self.patient_is_study)
+        notes: dict[str, Any] = {"join": join_counts(plan, files, self.join)} | _unified(people)
         return Reading(
-            units=self._units(reports, plan, people, files, aside),
+            units=counted(self._units(reports, plan, people, files, aside), notes),
             work=functools.partial(finished, store=self._stored),
             findings=FINDINGS if self.rule_labels else (),
             expected=len(aside) + next(rows) + len(files) - sum(map(len, plan.images.values())),
-            notes={"join": join_counts(plan, files, self.join)} | _unified(people),
+            notes=notes,
         )
 
     def _open_reports(self, path: Path) -> Reports:
@@ -192,7 +194,7 @@ class DicomSource:
             ImageFile(row=file.row, path=self.path / file.name, name=file.name, view=file.header.view)
             for file in files
         )
-        return Draft(study=understood(study, self.sections, self.rule_labels), files=tuple(images))
+        return drafted(study, tuple(images), self.sections, self.rule_labels)
 
 
 def _unified(people: People) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from medistill.data.image import MAX_PIXELS, Depth
 from medistill.data.report.sections import TextChoice
 from medistill.data.rule_labels.lexicon import FINDINGS
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work, options_of
-from medistill.data.sources.parts.reports import report_text, understood
+from medistill.data.sources.parts.reports import counted, drafted, report_text
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 from medistill.system.files import LEADS_OUT, walk
+from medistill.system.shown import written
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".dcm"}
 
@@ -58,11 +59,13 @@ class FolderSource:
             raise CallError(_nothing_in(self.path, items))
         if not self.patient_is_study:
             _check_patients(paired)
+        notes = dict[str, Any]()
         return Reading(
-            units=(self._unit(item) for item in items),
+            units=counted((self._unit(item) for item in items), notes),
             work=image_work(self.size, self.max_pixels, self.depth),
             findings=FINDINGS if self.rule_labels else (),
             expected=len(items),
+            notes=notes,
         )
 
     def _unit(self, item: "_StudyFiles | Reject") -> Draft | Reject:
@@ -73,13 +76,13 @@ class FolderSource:
             if not text:
                 raise MedistillError("empty text")
             study = self._study(item, text)
-            return Draft(study=understood(study, self.sections, self.rule_labels), files=item.files)
+            return drafted(study, item.files, self.sections, self.rule_labels)
         except MedistillError as error:
             return Reject(row=item.files[0].row, reason=str(error), path=item.report)
 
     def _study(self, item: "_StudyFiles", text: str) -> Study:
-        study = "/".join(item.place) or "study"
-        patient = study if self.patient_is_study else item.place[0]
+        study = written("/".join(item.place)) or "study"
+        patient = study if self.patient_is_study else written(item.place[0])
         return Study(study_id=study, patient_id=patient, text=text, source=self.name)
 
 

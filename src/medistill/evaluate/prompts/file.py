@@ -1,6 +1,7 @@
 """Prompts from a file: ours in JSON, or another project's Python constants."""
 
 import ast
+import codecs
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -22,16 +23,18 @@ def read_prompts(path: Path) -> Prompts:
     combine (`severity`, `subtype`, `location`), is taken; such prompts have no negative side.
     """
     try:
-        text = path.read_text("utf-8")
-        return _of_python(path, text) if path.suffix == ".py" else _of_json(text)
+        if path.suffix == ".py":
+            return _of_python(path, path.read_text("utf-8-sig"))
+        return _of_json(path.read_bytes())
     except (RecursionError, MemoryError):
         raise CallError(f"cannot read prompts from {path}: it is nested too deeply") from None
     except (OSError, ValueError) as error:
         raise CallError(f"cannot read prompts from {path}: {error}") from error
 
 
-def _of_json(text: str) -> Prompts:
-    given = checked(json.loads(text), sides=("positive",))
+def _of_json(data: bytes) -> Prompts:
+    """Of bytes, since editors also write UTF-16, and a mark before UTF-8: `json` tells them apart."""
+    given = checked(json.loads(data.removeprefix(codecs.BOM_UTF8)), sides=("positive",))
     checked({finding: sides for finding, sides in given.items() if sides.get("negative", []) != []})
     if not given:
         raise ValueError("it names no finding")

@@ -1,6 +1,7 @@
 """What is asked of the text encoder for each finding."""
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from jaxtyping import Float32
 
 from medistill.errors import CallError
 from medistill.model.embedding import Embedder, embed_texts, unit_mean
+from medistill.model.writing import warn_of_writing
+from medistill.system.shown import check_unicode
 
 Prompts = Mapping[str, Mapping[str, Sequence[str]]]
 """Finding -> {"positive": [...], "negative": [...]}."""
@@ -29,7 +32,8 @@ def resolve_prompts(
     unknown = [finding for finding in given if finding not in findings]
     if unknown:
         raise CallError(
-            f"prompts for '{unknown[0]}', which the corpus does not label; it labels: {', '.join(findings)}"
+            f"prompts for '{unknown[0]}', which the corpus does not label; it labels "
+            f"{', '.join(findings) or 'nothing'}"
         )
     known: Prompts = {**_phantom_prompts(), **given} if source == "phantom" else given
     return {
@@ -48,6 +52,9 @@ def template(finding: str) -> dict[str, list[str]]:
 
 def embed_prompts(model: Embedder, prompts: Prompts) -> Sides:
     """Each finding's positive and negative side: the mean of its prompts' embeddings, made unit."""
+    warn_of_writing(
+        model, {name: [text for side in SIDES for text in sides[side]] for name, sides in prompts.items()}
+    )
     texts = [text for sides in prompts.values() for side in SIDES for text in sides[side]]
     lengths = [len(sides[side]) for sides in prompts.values() for side in SIDES]
     embedded = embed_texts(model, texts)
@@ -71,11 +78,22 @@ def checked(given: Any, sides: Sequence[str] = SIDES) -> Prompts:
     if not isinstance(given, Mapping):
         raise CallError('prompts must be {finding: {"positive": [...], "negative": [...]}}')
     for finding, texts in given.items():
+        check_name(finding)
         by_side: Any = texts if isinstance(texts, Mapping) else {}
         for side in sides:
             if not _is_list_of_texts(by_side.get(side)):
                 raise CallError(f"prompts for '{finding}' need a list of one or more texts under '{side}'")
+            for text in by_side[side]:
+                check_unicode(text, f"a prompt for '{finding}'")
     return given
+
+
+def check_name(finding: object) -> None:
+    """CallError for what is no name of a finding: blank, or signs without a letter or digit."""
+    if isinstance(finding, str):
+        check_unicode(finding, "the name of a finding")
+    if not isinstance(finding, str) or not re.search(r"[^\W_]", finding):
+        raise CallError(f"a finding is called {finding!r}: give it a name of letters or digits")
 
 
 def _is_list_of_texts(value: object) -> bool:

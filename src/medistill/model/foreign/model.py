@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from medistill.data.image import checked_grey, grey_array
 from medistill.errors import CallError, first_line
 
+_WORDS = 300
+"""Of the long text that a model is tried with: more than most take, so that it is cut."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ForeignModel:
@@ -63,20 +66,20 @@ class ForeignModel:
 
 
 def tried(name: str, model: ForeignModel) -> ForeignModel:
-    """The model with its width, after an image and a word went through it; CallError if they cannot.
+    """The model with its width, after an image and a long text went through it; CallError if they cannot.
 
     The image goes through twice: a model that draws random numbers in eval mode is refused.
     """
     noise = np.random.default_rng(0).integers(0, 256, (64, 48), dtype=np.uint8)
     try:
         image, again = model.encode_images([noise]), model.encode_images([noise])
-        text = model.encode_texts(["normal"])
+        text = model.encode_texts(["normal", "normal " * _WORDS])
     except Exception as error:  # whatever an unfitting processor, tokenizer and network make of each other
         raise CallError(
             f"{name} cannot embed an image and a text: its image processor, tokenizer and weights do not fit "
             f"({first_line(error)})"
         ) from error
-    if image.shape != text.shape or not (image.isfinite().all() and text.isfinite().all()):
+    if image.shape[1] != text.shape[1] or not (image.isfinite().all() and text.isfinite().all()):
         raise CallError(
             f"{name} gives images {image.shape[1]} and texts {text.shape[1]} numbers, expected one width and "
             "no NaN: the model is not a pair of encoders into one space"

@@ -57,6 +57,9 @@ class OnnxGraphs(nn.Module):
             raise CallError(f"the export in {folder} has no 8-bit graphs: make it again with --int8")
         self.int8 = int8
         names = self.account[INT8]["files"] if int8 else self.account["files"]
+        for name in names.values():
+            if Path(name).name != name:
+                raise CallError(f"{EXPORT} in {folder} names a graph {name[:80]!r} outside its folder")
         self._image, self._text = (
             runtime.InferenceSession(folder / names[tower], providers=["CPUExecutionProvider"])
             for tower in ("image", "text")

@@ -36,6 +36,7 @@ def open_open_clip(name: str) -> ForeignModel:
         _refuse_remote_code(library, shown, architecture)
         if architecture.startswith(_LOCAL):
             verify_folder(Path(architecture.removeprefix(_LOCAL)))
+            expect_own_folders(library, shown, architecture)
         network, preprocess = library.create_model_from_pretrained(architecture, pretrained)
         tokenizer = library.get_tokenizer(architecture)
     except MedistillError:
@@ -93,6 +94,21 @@ def _refuse_remote_code(library: Any, shown: str, architecture: str) -> None:
     text = library.get_model_config(architecture)["text_cfg"]
     if text.get("tokenizer_kwargs", {}).get("trust_remote_code"):
         raise CallError(f"{shown} has a tokenizer with code of its own, which is not run")
+
+
+def expect_own_folders(library: Any, shown: str, architecture: str) -> None:
+    """CallError if a folder's configuration names a model in a hub: it would be fetched."""
+    config = library.get_model_config(architecture)
+    text, vision = config["text_cfg"], config["vision_cfg"]
+    names = [text.get(field) for field in ("hf_model_name", "hf_tokenizer_name")]
+    fetched = [name for name in names if name and not Path(name).expanduser().is_dir()]
+    if str(vision.get("timm_model_name") or "").startswith("hf-hub:") or vision.get("timm_model_pretrained"):
+        fetched.append(vision.get("timm_model_name"))
+    if fetched:
+        raise CallError(
+            f"{shown} names {str(fetched[0])[:80]!r}, which is no folder here, in open_clip_config.json and "
+            "would be fetched from a hub: fetch it yourself and write its folder there"
+        )
 
 
 def _assembled(network: Any, preprocess: Any, tokenizer: Any) -> ForeignModel:

@@ -1,11 +1,13 @@
 """Configurations of transformers, and what they may make a process do."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
+from typing import Any, get_args
 
 from transformers import MODEL_MAPPING, AutoConfig, PretrainedConfig
 
 from medistill.errors import CallError
+from medistill.model.encoder import Pooling
 from medistill.model.towers.weights import Modality
 from medistill.recipe import Encoder
 
@@ -21,6 +23,17 @@ _ALLOWED: Mapping[str, tuple[Any, ...]] = {
 _STILL = {"vit_mae": "vit"}
 """Types that mask at random, also in eval mode, and the type that reads the same weights without masks."""
 _PARTS: Mapping[Modality, str] = {"image": "vision_config", "text": "text_config"}
+_Rule = tuple[tuple[type, ...], Callable[[Any], bool], str]
+_MOST = 65_536
+_COUNT: _Rule = ((int,), lambda value: 1 <= value <= _MOST, f"a whole number of 1 to {_MOST}")
+_VALUES: Mapping[str, _Rule] = {
+    **dict.fromkeys(("dim", "size", "max_tokens"), _COUNT),
+    "channels": ((int,), lambda value: value in (1, 3), "1 or 3"),
+    "mean": ((int, float), isfinite, "a number"),
+    "std": ((int, float), lambda value: isfinite(value) and value > 0, "a number above 0"),
+    "biased": ((bool, type(None)), lambda _: True, "true or false"),
+}
+"""Of a saved model: types, what holds for the value, and that in words."""
 
 
 def random_config(encoder: Encoder, given: Mapping[str, Any]) -> PretrainedConfig:
@@ -77,6 +90,25 @@ def expect_harmless(name: str, config: PretrainedConfig) -> None:
                 )
         if part is not config and getattr(part, "auto_map", None):
             raise CallError(f"{name} has a part with code of its own (auto_map), which is not run")
+
+
+def expect_values(config: Mapping[str, Any]) -> None:
+    """CallError for a value in a saved model's config.json that no model can have."""
+    for name, (kind, holds, expected) in _VALUES.items():
+        value = config.get(name)
+        if type(value) not in kind or not holds(value):
+            raise CallError(f"config.json of the model has {name} {str(value)[:60]!r}, expected {expected}")
+    for tower in ("image", "text"):
+        fields = config.get(tower)
+        if not isinstance(fields, dict) or fields.keys() != {"config", "pooling", "frozen_norm"}:
+            raise CallError(f"config.json of the model has no {tower} tower as `save_model` writes it")
+        if fields["pooling"] not in get_args(Pooling) or not isinstance(fields["frozen_norm"], bool):
+            raise CallError(
+                f"config.json of the model has an {tower} tower with the pooling "
+                f"{str(fields['pooling'])[:60]!r}, expected mean or cls, and true or false as frozen_norm"
+            )
+        if not isinstance(fields["config"], dict):
+            raise CallError(f"config.json of the model has no configuration of its {tower} tower")
 
 
 def _parts(config: PretrainedConfig) -> Iterator[PretrainedConfig]:

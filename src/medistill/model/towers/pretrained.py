@@ -21,6 +21,12 @@ from medistill.model.towers.weights import Modality, expect_all, expect_known, l
 
 _log = logging.getLogger(__name__)
 _ADAPTER = "adapter_config.json"
+_POOLERS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("altclip_vision_model", "chinese_clip_vision_model"), ("post_layernorm",)),
+    **dict.fromkeys(("clip_vision_model", "metaclip_2_vision_model"), ("post_layernorm",)),
+    **dict.fromkeys(("siglip_vision_model", "siglip2_vision_model"), ("head",)),
+}
+"""What nothing but a pooler's output goes through, by another name than `pooler`, in types of towers."""
 _QUIET = {"_raise_exceptions_for_missing_entries": False, "local_files_only": True}
 
 
@@ -50,6 +56,8 @@ def pretrained_backbone(name: str, modality: Modality) -> Any:
     with _one_line(name), without_bars() if local else nullcontext():
         if local and (Path(source) / _ADAPTER).is_file():
             raise CallError(f"{shown} has an {_ADAPTER}: merge the adapter into its model and save that")
+        if local:
+            expect_own_parts(shown, Path(source))
         config, taken = tower_config(
             f"pretrained {name!r}", AutoConfig.from_pretrained(source, **given), modality
         )
@@ -83,7 +91,18 @@ def tower_of(whole: Any) -> Any:
     # Its output is not used, and unused weights stop distributed training.
     if isinstance(pooler, torch.nn.Module) and any(True for _ in pooler.parameters()):
         backbone.pooler = None
+    for part in _POOLERS.get(backbone.config.model_type, ()):
+        backbone.get_submodule(part).requires_grad_(False)
     return backbone
+
+
+def expect_own_parts(shown: str, folder: Path) -> None:
+    """CallError if the index of a folder's weights names files outside it."""
+    index = folder / SAFE_WEIGHTS_INDEX_NAME
+    if index.is_file():
+        for part in set(json.loads(index.read_text("utf-8"))["weight_map"].values()):
+            if Path(part).name != part:
+                raise CallError(f"{shown} names weights {str(part)[:80]!r} outside its folder")
 
 
 def _without_prefix(shown: str, loaded: _Loaded, source: str, modality: Modality) -> _Loaded:

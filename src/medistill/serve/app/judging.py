@@ -1,6 +1,6 @@
 """Scores of findings with what they rest on: calibrated where labels allow it, and how sure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -106,10 +106,16 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
 
 
 def judged_plainly(
-    weight: Float32[np.ndarray, " d"], image: Float32[np.ndarray, " d"], scale: float | None
+    weight: Float32[np.ndarray, " d"],
+    image: Float32[np.ndarray, " d"],
+    scale: float | None,
+    unseen: Sequence[str] = (),
 ) -> Judged:
-    """A finding that no validation study is labeled with."""
+    """A finding that no validation study is labeled with; `unseen` are scripts of its name."""
     figure = float(expit((scale or 1.0) * float(image @ weight)))
+    if unseen:
+        why = f"The model has never seen this script ({', '.join(unseen)}): the figure means nothing"
+        return uncalibrated(figure, why)
     return uncalibrated(figure, "Not calibrated: the served corpus has no labels of this finding")
 
 

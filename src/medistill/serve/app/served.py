@@ -13,6 +13,7 @@ from jaxtyping import Float32, UInt8
 from medistill.data.dicom.file import known_kind
 from medistill.data.image import letterbox
 from medistill.errors import MedistillError
+from medistill.model.writing import unseen_scripts
 from medistill.serve.app.batcher import FullError, Gate, Store
 from medistill.serve.app.door.limits import Limits
 from medistill.serve.app.door.refusal import RefusedError, busy
@@ -53,7 +54,8 @@ class Served:
         place = self.known.place(finding) if self.known else None
         if self.known and place is not None:
             return self.known.judged(place, image)
-        return judged_plainly(await self.lanes.direction(finding), image, self.lanes.model.scale)
+        unseen = unseen_scripts(self.lanes.model, [finding])
+        return judged_plainly(await self.lanes.direction(finding), image, self.lanes.model.scale, unseen)
 
     async def direction(self, phrase: str) -> Float32[np.ndarray, " d"]:
         """What a phrase says less what denies it."""

@@ -14,6 +14,7 @@ from medistill.data.dicom.levels import dicom_levels
 from medistill.data.image import decode_deep, decode_image, letterbox, resized
 from medistill.errors import MedistillError
 from medistill.serve.app.door.limits import Limits
+from medistill.serve.reading import without_flag
 from medistill.system.isolated import GaveUp
 
 DISPLAY = 1024
@@ -63,7 +64,7 @@ def parse(upload: Upload) -> Parsed | GaveUp:
     try:
         return _parsed(upload)
     except MedistillError as error:
-        return GaveUp(str(error).partition(" (--")[0])  # flags of `prepare`
+        return GaveUp(without_flag(str(error)))
     except MemoryError:
         raise
     except Exception as error:  # a hostile file may find what no test did; its request fails, no other

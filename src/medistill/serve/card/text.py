@@ -1,5 +1,6 @@
 """A model card of a run, as the Hugging Face hub reads it: the text is in `templates`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from medistill.serve.card.facts import Evaluated, Facts, gather
 from medistill.serve.card.metadata import front_matter, number
 from medistill.system.atomic import write_atomically
 from medistill.system.locks import writing
+from medistill.system.shown import in_line
 
 UNKNOWN = "not stated"
 _FEW = 25
@@ -51,7 +53,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.filters.update(plain=plain, number=number, whole="{:,}".format)
+    templates.filters.update(plain=plain, code=code, number=number, whole="{:,}".format)
     return templates
 
 
@@ -105,9 +107,15 @@ def _where(facts: Facts, evaluated: Evaluated) -> str:
     return f"The figures on {name} are of another corpus than the model was trained on."
 
 
+_MARKUP = re.compile(r"[\\|<`*\[\]_&~$]|(?<=www)\.|(?<=http):|(?<=https):", re.IGNORECASE)
+"""What GitHub's Markdown, which the hub shows, takes for more: elements, entities, links, math."""
+
+
 def plain(value: object) -> str:
     """On one line, and taken for words by whatever shows Markdown."""
-    text = str(value)
-    for mark in ("\\", "|", "<", "`", "*", "[", "_"):
-        text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
+    return _MARKUP.sub(r"\\\g<0>", in_line(str(value)))
+
+
+def code(value: object) -> str:
+    """On one line between back quotes, which nothing can end; there Markdown takes nothing for more."""
+    return in_line(str(value)).replace("`", "'")

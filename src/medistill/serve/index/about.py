@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from medistill.errors import CallError
+from medistill.serve.index.places import located, portable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +14,7 @@ class Origin:
     """A corpus whose images were embedded."""
 
     path: str
-    """Absolute, where it lay then."""
+    """Absolute, where it lay then as seen from the table or index."""
     sha256: str
     findings: tuple[str, ...]
     phantoms: bool
@@ -59,16 +61,27 @@ class About:
         known = {corpus.sha256: corpus for corpus in (*self.corpora, *corpora)}
         return replace(self, corpora=tuple(known.values()))
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_json(self, home: Path | None = None) -> dict[str, Any]:
+        """What a file in `home`, or where the work is done, says; no path of this machine in it."""
+        home = home or Path.cwd()
+        fields = asdict(self)
+        for origin in fields["corpora"]:
+            origin["path"] = portable(origin["path"], home)
+        return {**fields, "model": portable(self.model, home)}
 
 
-def about_from_json(fields: dict[str, Any]) -> About:
-    """KeyError, TypeError or ValueError if it is not what `as_json` gave."""
+def about_from_json(fields: dict[str, Any], home: Path | None = None) -> About:
+    """KeyError, TypeError or ValueError if it is not what `as_json` gave.
+
+    Paths are absolute again; those of files written before they were told from `home` are so already.
+    """
+    home = home or Path.cwd()
     origins: list[dict[str, Any]] = [
-        {**origin, "findings": tuple(origin["findings"])} for origin in fields["corpora"]
+        {**origin, "findings": tuple(origin["findings"]), "path": located(origin["path"], home)}
+        for origin in fields["corpora"]
     ]
     fields = {**fields, "corpora": tuple(Origin(**origin) for origin in origins)}
+    fields["model"] = located(fields["model"], home)
     if not isinstance(fields["dim"], int) or fields["dim"] < 1 or not isinstance(fields["model_sha256"], str):
         raise ValueError("no width or no hash")
     return About(**fields)

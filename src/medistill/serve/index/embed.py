@@ -93,14 +93,15 @@ def _about(model: str | Path, opened: Any, corpus: Corpus) -> About:
 
 
 def _check_same(out: Path, about: About) -> None:
-    if open_table(out).about != about:
+    # As a file there would say it: where a model lay is not always told whole.
+    if open_table(out).about.as_json(out.parent) != about.as_json(out.parent):
         raise CallError(f"{out} is there and of another model or corpus: name another --out")
 
 
 def _write(
     out: Path, about: About, embedder: Remembering, corpus: Corpus, on_progress: Progress | None
 ) -> None:
-    schema, total = table_schema(about), corpus.table.num_rows
+    schema, total = table_schema(about, out.parent), corpus.table.num_rows
     tell = counted(on_progress, "embedding", total)
     with checked_file(out, sums_alone(out)) as file, pa.ipc.new_file(file, schema) as writer:
         for start in range(0, total, _PART):

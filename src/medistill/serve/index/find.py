@@ -12,6 +12,7 @@ from jaxtyping import Float32, UInt8
 from medistill.data.corpus import Corpus, Rows, corpus_hash, open_corpus
 from medistill.errors import CallError, MedistillError
 from medistill.model.embedder import UnitEmbedder
+from medistill.model.writing import warn_of_writing
 from medistill.serve.index.about import Origin
 from medistill.serve.index.case import Case, Hit, case_id
 from medistill.serve.index.filters import Filters
@@ -49,6 +50,7 @@ def find(
     try:
         query.filters.check(opened.values, len(opened))  # before the model is loaded
         embedder = model_of(opened.about, model, device)
+        warn_of_writing(embedder, {query.text: [query.text]} if query.text else {})
         image = None if query.image is None else image_vector(embedder, query.image)
         text = None if query.text is None else embedder.encode_texts([query.text])[0]
         vector = query_vector(image, text, weight=query.weight)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medistill.errors import CallError
-from medistill.model.any_model import open_model
+from medistill.model.any_model import is_here, open_model
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.fingerprint import model_hash
 from medistill.serve.index.about import About
@@ -40,7 +40,17 @@ def query_vector(
 
 
 def model_of(about: About, name: str | Path | None = None, device: str = "auto") -> UnitEmbedder:
-    """The model to embed queries with: the one named, or where the table's model lay; checked by its hash."""
+    """The model to embed queries with: the one named, or where the table's model lay; checked by its hash.
+
+    A name of a hub that only the table gives is not followed: a file may come from elsewhere.
+    """
+    if name is None and not is_here(about.model):
+        kind, _, place = about.model.partition(":")
+        shown = f"{kind}:{Path(place).name}" if place.startswith("/") else about.model
+        raise CallError(
+            f"the index names a model of a hub or a folder that is gone, {shown!r}, and a name in a file is "
+            "not followed: give it with --model"
+        )
     try:
         opened = open_model(about.model if name is None else name, device)
     except CallError as error:

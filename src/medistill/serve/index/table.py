@@ -39,12 +39,12 @@ def case_fields(findings: Sequence[str]) -> list[tuple[str, pa.DataType]]:
     return [(name, types.get(name, pa.string())) for name in CASE_COLUMNS]
 
 
-def table_schema(about: About) -> pa.Schema:
-    """Columns of a table of one corpus, and what it is of as metadata."""
+def table_schema(about: About, home: Path | None = None) -> pa.Schema:
+    """Columns of a table of one corpus, and, told from the folder `home`, what it is of as metadata."""
     vector = pa.list_(pa.float32(), about.dim)
     fields = [*case_fields(about.findings), ("row", pa.int64())]
     fields += [("image_vector", vector), ("text_vector", vector)]
-    metadata = json.dumps({"format": FORMAT, **about.as_json()}, sort_keys=True)
+    metadata = json.dumps({"format": FORMAT, **about.as_json(home)}, sort_keys=True)
     return pa.schema(fields, metadata={_KEY: metadata})
 
 
@@ -89,7 +89,7 @@ def open_table(path: Path) -> EmbeddingTable:
     if version != FORMAT:
         raise CallError(f"the table {path} is of format {version}, expected {FORMAT}: embed again")
     try:
-        about = about_from_json(fields)
+        about = about_from_json(fields, path.parent)
     except (KeyError, TypeError, ValueError):
         raise _damaged(path, "it lacks what it must tell") from None
     if not reader.schema.equals(table_schema(about)):

@@ -16,6 +16,7 @@ from medistill.errors import CallError, MedistillError
 from medistill.serve.reading import Seen
 from medistill.system.files import LEADS_OUT, walk
 from medistill.system.isolated import GaveUp
+from medistill.system.shown import written
 
 _BYSTANDERS = {
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".htm", ".log"),
@@ -44,8 +45,7 @@ class FolderImages:
 
     def cells(self, start: int, end: int) -> list[tuple[str, ...]]:
         """What names each of these images in labels.csv, by column."""
-        # A name that is no UTF-8 is still a line of a table in UTF-8.
-        return [(os.fsencode(name).decode("utf-8", "backslashreplace"),) for name in self.names[start:end]]
+        return [(written(name),) for name in self.names[start:end]]
 
     def seen(self, start: int) -> Generator[Seen]:
         """The images from one on."""

@@ -12,6 +12,7 @@ from medistill.data.ids import KnownIds
 from medistill.data.sources.parts.cells import label_state
 from medistill.data.sources.parts.table import Row, Table, check_not_rounded
 from medistill.errors import CallError
+from medistill.evaluate.prompts.prompts import check_name
 
 IMAGE, STUDY, PATIENT = "image", "study_id", "patient_id"
 _NAMES = (IMAGE, STUDY, PATIENT)
@@ -51,6 +52,8 @@ def read_shots(path: Path, findings: Sequence[str] = ()) -> Shots:
         if finding not in table.header:
             raise CallError(f"no column `{finding}` in {path.name}; {table.found}")
     findings = tuple(findings) or tuple(name for name in table.header if name and name not in _NAMES)
+    for finding in findings:
+        check_name(finding)
     if not findings:
         raise CallError(f"{path.name} has no column of a finding beside `{column}`: expected 1, 0 or nothing")
     rows = list(table.rows())

@@ -1,7 +1,5 @@
 """labels.csv while it is written: whole batches, and a journal of those that are on the disk."""
 
-import csv
-import io
 import shutil
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from medistill.errors import CallError
 from medistill.system.atomic import sync_folder
 from medistill.system.journal import Journal
 from medistill.system.locks import being_written, locked, own_folder
+from medistill.system.shown import csv_lines
 
 _ROWS, _JOURNAL = "rows.csv", "journal"
 
@@ -51,9 +50,7 @@ class UnfinishedTable:
 
     def append(self, lines: Iterable[Sequence[str]], reached: Reached) -> None:
         """Add lines, and note once they are on the disk how far they reach."""
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(lines)
-        self.reached = Reached(**self._journal.append(text.getvalue().encode(), vars(reached)))
+        self.reached = Reached(**self._journal.append(csv_lines(lines).encode(), vars(reached)))
 
     def finish(self, out: Path) -> None:
         """Give the table its name and remove what was needed to go on."""

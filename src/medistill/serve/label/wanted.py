@@ -7,7 +7,7 @@ from typing import Any
 
 from medistill.errors import CallError
 from medistill.evaluate.prompts.file import read_prompts
-from medistill.evaluate.prompts.prompts import Prompts, checked, template
+from medistill.evaluate.prompts.prompts import Prompts, check_name, checked, template
 from medistill.model.embedder import UnitEmbedder
 from medistill.serve.label.classifier import Classifier, checked_finding, read_classifier
 from medistill.serve.label.from_prompts import FromPrompts
@@ -37,6 +37,8 @@ class Wanted:
             raise CallError("nothing to look for: give --findings, --prompts, --shots or --classifier")
         if self.calibrate and given and given[0] != "prompts":
             raise CallError(f"--calibrate goes with --findings or --prompts, not with --{given[0]}")
+        for finding in self.findings:
+            check_name(finding)
         twice = [name for name, count in Counter(self.findings).items() if count > 1]
         if twice:
             raise CallError(f"--findings names '{twice[0]}' twice")

@@ -12,6 +12,7 @@ from medistill.errors import CallError, MedistillError
 from medistill.system.files import read_regular
 from medistill.system.isolated import TOO_LARGE, decoding
 from medistill.system.progress import Progress
+from medistill.system.shown import is_unicode
 
 
 # A card and a stopped run know their units by `repr` (`Reading.units`): with another name, field or order of
@@ -34,11 +35,16 @@ class Draft:
 
     study: Study
     files: tuple[ImageFile, ...]
+    is_whole: bool = field(default=False, repr=False)
+    """Its text was kept whole, since its headers are of a language that is not known."""
 
 
 Item = Study | Reject
 Store = Callable[[bytes], Kept]
 """An image file -> the images it holds, as they will be stored; MedistillError says why not."""
+
+
+_HALF = "a text or id that is no Unicode: it holds half a surrogate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +101,8 @@ def finished(draft: Draft | Reject, *, store: Store) -> tuple[Item, ...]:
     """The study with the images that can be used, and a reject for each that cannot."""
     if isinstance(draft, Reject):
         return (draft,)
+    if not _is_unicode(draft.study):
+        return tuple(Reject(row=file.row, reason=_HALF, path=file.name) for file in draft.files)
     images: list[StudyImage] = []
     rejects: list[Reject] = []
     for file in draft.files:
@@ -113,6 +121,11 @@ def finished(draft: Draft | Reject, *, store: Store) -> tuple[Item, ...]:
             rejects.append(Reject(row=file.row, reason=TOO_LARGE, path=file.name))
     study = (replace(draft.study, images=tuple(images)),) if images else ()
     return (*study, *rejects)
+
+
+def _is_unicode(study: Study) -> bool:
+    values = (getattr(study, each.name) for each in fields(study))
+    return all(is_unicode(value) for value in values if isinstance(value, str))
 
 
 def image_work(

@@ -4,17 +4,22 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from medistill.data.report.cleaning import clean
+from medistill.data.report.markup import without_markup
 from medistill.data.report.sections import Sections, TextChoice, read_sections, training_text
 from medistill.data.rule_labels.labels import label_sections
 from medistill.data.sources.parts.cells import has_words, is_missing, joined
+from medistill.data.sources.parts.draft import Draft, ImageFile
 from medistill.data.sources.parts.table import Row, Table, check_not_rounded
-from medistill.data.study import NO_REPORT, Study
+from medistill.data.study import NO_REPORT, Reject, Study
 from medistill.errors import CallError, MedistillError
 from medistill.system.files import LEADS_OUT, read_regular, walk
 
 Join = Literal["accession", "study", "file"]
+WHOLE_TEXTS = "texts_kept_whole"
+"""In the card: how many texts have headers of a language that is not known, and were kept whole."""
 _DEFAULT_KEYS = {"accession": "accession", "study": "study_uid", "file": "file"}
 _BETWEEN = {"accession": r"[\\;,|]", "study": r"[\\;,|\s]", "file": r"[;|]"}
 _FINAL = {
@@ -164,15 +169,21 @@ def text_of(path: Path) -> str:
     return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def understood(study: Study, choice: TextChoice | None, rule_labels: bool) -> Study:
-    """The study with the sections found in its text, and with labels read from them by rules.
+def drafted(
+    study: Study, files: tuple[ImageFile, ...], choice: TextChoice | None, rule_labels: bool
+) -> Draft:
+    """The study without the markup of hospital systems, with its sections, and with labels read by rules.
 
-    choice   sections to train on; None leaves the text as it is
+    choice   sections to train on; None leaves the words of the text as they are
     Raises MedistillError where the report has none of them.
     """
-    if study.text == NO_REPORT or (choice is None and not rule_labels):
-        return study
+    if study.text == NO_REPORT:
+        return Draft(study=study, files=files)
+    study = _without_markup(study)
+    if choice is None and not rule_labels:
+        return Draft(study=study, files=files)
     sections = read_sections(study.text)
+    is_whole = sections.is_whole
     if choice is not None:
         text = training_text(sections, choice)
         if not text:
@@ -184,5 +195,23 @@ def understood(study: Study, choice: TextChoice | None, rule_labels: bool) -> St
             impression=study.impression or sections.impression or None,
         )
     if study.findings or study.impression:
-        sections = Sections(findings=study.findings or "", impression=study.impression or "")
-    return replace(study, labels=label_sections(sections)) if rule_labels else study
+        sections = Sections(findings=clean(study.findings or ""), impression=clean(study.impression or ""))
+    study = replace(study, labels=label_sections(sections)) if rule_labels else study
+    return Draft(study=study, files=files, is_whole=is_whole and choice is not None)
+
+
+def counted(units: Iterable[Draft | Reject], notes: dict[str, Any]) -> Iterator[Draft | Reject]:
+    """The same units; how many texts were kept whole stands in the notes when all were asked for."""
+    for unit in units:
+        if isinstance(unit, Draft) and unit.is_whole:
+            notes[WHOLE_TEXTS] = notes.get(WHOLE_TEXTS, 0) + 1
+        yield unit
+
+
+def _without_markup(study: Study) -> Study:
+    texts = {name: text for name in ("text", "findings", "impression") if (text := getattr(study, name))}
+    plain = {name: without_markup(text).strip() for name, text in texts.items()}
+    changed = {name: text or None for name, text in plain.items() if text != texts[name].strip()}
+    if "text" in changed and not has_words(plain["text"]):
+        raise MedistillError("empty text")
+    return replace(study, **changed) if changed else study

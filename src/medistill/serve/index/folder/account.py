@@ -41,7 +41,7 @@ def write_account(folder: Path, account: Account) -> None:
     fields = {
         "format": FORMAT,
         "kind": account.kind,
-        "about": account.about.as_json(),
+        "about": account.about.as_json(folder),
         "parts": [vars(entry) for entry in account.parts],
         "written": account.written,
     }
@@ -63,17 +63,17 @@ def read_account(folder: Path) -> Account:
             f"the index {folder} is of format {version}, expected {FORMAT}: index its tables again"
         )
     try:
-        return _account(fields)
+        return _account(fields, folder)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise damaged(folder, f"{ACCOUNT} lacks what it must tell") from None
 
 
-def _account(fields: dict[str, Any]) -> Account:
+def _account(fields: dict[str, Any], folder: Path) -> Account:
     if fields["kind"] not in get_args(Kind):
         raise ValueError(fields["kind"])
     return Account(
         kind=fields["kind"],
-        about=about_from_json(fields["about"]),
+        about=about_from_json(fields["about"], folder),
         parts=tuple(_entry(entry) for entry in fields["parts"]),
         written=int(fields["written"]),
     )
