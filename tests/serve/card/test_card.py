@@ -17,6 +17,7 @@ from medistill.model.fingerprint import model_hash
 from medistill.model.saved import load, save_model
 from medistill.pretrain import pretrain
 from medistill.serve.card.text import write_card
+from medistill.system.checksums import SUMS
 from tests.conftest import forget_checksums, tiny_model, tiny_recipe, tiny_texts, write_noise_corpus
 
 
@@ -183,6 +184,7 @@ def test_what_a_run_says_of_itself_is_words_wherever_it_stands(home, tmp_path, f
     run = moved(home, tmp_path)
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(config | {field: MARKUP}))
+    (run / SUMS).unlink()
     text = written(run, tmp_path / "README.md")
     tokens, inline = parsed(text)
     assert not {token.type for token in (*tokens, *inline)} & FOREIGN
@@ -198,6 +200,7 @@ def test_what_a_corpus_says_of_itself_is_words_too(home, tmp_path):
     card = json.loads((corpus / "card.json").read_text())
     card["source"], card["splits"][MARKUP] = MARKUP, card["splits"]["train"]
     (corpus / "card.json").write_text(json.dumps(card))
+    (corpus / SUMS).unlink()
     run = moved(home, tmp_path)
     _, inline = parsed(written(run, tmp_path / "README.md", data=corpus))
     assert not {child.type for child in inline} & FOREIGN

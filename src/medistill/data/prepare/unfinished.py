@@ -118,9 +118,8 @@ def unfinished(out: Path, schema: pa.Schema, start: Mapping[str, Any]) -> Genera
     except OSError as error:
         raise CallError(f"cannot make the folder {out}: {error.strerror}") from error
     with locked(folder, being_written(out)):
-        partial = Unfinished(folder, schema, start)
         try:
-            yield partial
+            yield Unfinished(folder, schema, start)
         finally:
             if not folder.exists() or not _saved(folder):
                 shutil.rmtree(folder, ignore_errors=True)
