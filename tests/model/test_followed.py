@@ -51,7 +51,9 @@ def asked(monkeypatch):
 
 @pytest.fixture
 def model(tmp_path):
+    """A model folder that may be changed: one without checksums."""
     save_model(tiny_model(), tmp_path / "model")
+    (tmp_path / "model" / "checksums.json").unlink()
     return tmp_path / "model"
 
 
