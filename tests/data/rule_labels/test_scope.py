@@ -24,6 +24,7 @@ def states(text, *names):
         "{} has decreased but not resolved.",
         "{} failed to clear.",
         "{} has mostly cleared.",
+        "Previous {} has not resolved.",
         "Partial resolution of the {}.",
         "Near-complete resolution of the {}.",
         "No resolution of the {}.",
@@ -104,6 +105,8 @@ def test_a_denied_list_stays_denied(text):
         "Patient with a history of CHF and pneumonia. Lungs are clear.",
         "No history of pneumonia. Lungs are clear.",
         "Prior pneumonia. Lungs are clear.",
+        "History significant for pneumonia. Lungs are clear.",
+        "The patient had pneumonia. Lungs are clear.",
         "Treated for pneumonia. Lungs are clear.",
         "History: pneumonia.\n\nLungs are clear.",
     ],
@@ -155,6 +158,9 @@ def test_short_forms_of_a_denial_deny(text):
         "{} is not clearly seen.",
         "Follow-up to document resolution of {}.",
         "Unable to exclude {}.",
+        "Atelectasis more likely than {}.",
+        "Query {}.",
+        "No worsening {}.",
     ],
 )
 def test_what_is_asked_or_doubted_is_in_doubt(text):

@@ -119,3 +119,13 @@ def test_a_form_in_a_column_is_read_line_by_line(source, tmp_path):
     text = "FINDINGS: Consolidation: No\nCardiomegaly: Yes\nIMPRESSION: Edema: none"
     (study,) = studies(source("csv", text, rule_labels=True).open())
     assert dict(study.labels) == {"cardiomegaly": 1, "consolidation": 0, "edema": 0, "no finding": 0}
+
+
+def test_a_form_in_a_column_of_findings_is_read_line_by_line(tmp_path, grey, encoded):
+    (tmp_path / "a.png").write_bytes(encoded(grey))
+    with (tmp_path / "reports.csv").open("w", newline="") as file:
+        cells = ["a.png", "p", "A report.", "No consolidation\nLarge effusion seen"]
+        csv.writer(file).writerows([["image", "patient_id", "text", "findings"], cells])
+    source = CsvSource(path=tmp_path / "reports.csv", findings="findings", rule_labels=True)
+    (study,) = studies(source.open())
+    assert dict(study.labels) == {"consolidation": 0, "no finding": 0, "pleural effusion": 1}

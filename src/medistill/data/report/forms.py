@@ -44,7 +44,7 @@ _BETWEEN = rf"(?P<between>\s?[:=|]\s?|(?<=[\w)])\?[\s:-]{{1,3}}|\s{_DASHES}\s?|\
 _FIELD = re.compile(rf"{_BETWEEN}{_SAID}{_END}", re.IGNORECASE)
 # Nothing between but a space: only words that can go on in no other way, at the end of a clause.
 _BARE = re.compile(
-    r"[\s-](?P<said>no|none|nil|absent|negative|yes|\([-+?]\)|"
+    r"(?:[\s-]|\s?[,;]\s?)(?P<said>no|none|nil|absent|negative|yes|\([-+?]\)|"
     r"\((?:no|none|absent|negative|neg|yes|present|positive|pos)\))(?=\s*(?:[.;,|/\u3002\u3001]|$))",
     re.IGNORECASE,
 )
@@ -59,8 +59,8 @@ _PROSE = re.compile(
 )
 _TICK = r"\s?[xX\u00d7*\u2713\u2714\u221a]\s?"
 _BOX = re.compile(
-    rf"(?P<checked>\[{_TICK}\]|\({_TICK}\)|[\u2611\u2612\u2705])|(?P<full>[\u25a0\u25fc\u25cf\u25c9])|"
-    r"(?P<empty>\[\s{0,3}\]|\(\s{0,3}\)|[\u2610\u25a1\u25fb\u25cb\u25ef\u2b1c])"
+    rf"(?P<checked>\[{_TICK}\]|\({_TICK}\)|[\u2611\u2612\u2705\u2713\u2714])|(?P<full>[\u25a0\u25fc\u25cf\u25c9])|"
+    r"(?P<empty>\[\s{0,3}[\u2717\u2718]?\s?\]|[\u2717\u2718\u274c]|\(\s{0,3}\)|[\u2610\u25a1\u25fb\u25cb\u25ef\u2b1c])"
 )
 _OPTION = re.compile(rf"(?:(?P<name>.{{2,80}}?)\s?[:?|-]\s?)?(?P<said>{_ANSWER}|{_DESCRIBED})", re.IGNORECASE)
 _MARGIN = " \t,:;|/-"

@@ -70,6 +70,7 @@ GONE_BEHIND = (
 )
 """Behind what is gone, with no word to be about but the one before."""
 PAST = (
+    r"history significant for|(?:has |have )?had(?= (?:a )?(?:pneumonia|infect|chf|effusion))|"
     r"(?:histor(?:y|ies)|diagnosis|treatment|therapy) (?:of|for)|(?:treated|admitted|hospitalized) (?:for|"
     r"with)|"
     r"(?:prior|previous|past|remote|recent|treated|childhood)(?= (?:episode|bout|pneumonia|edema|"
@@ -96,6 +97,7 @@ HEDGED_AFTER = (
     r"(?:is|are|be) (?:not )?(?:\w+ )?(?:possible|suspected|questioned|considered|suggested|"
     r"a consideration)",
     r"(?:is|are) not (?:\w+ )?(?:excluded|ruled out)",
+    r"no (?:(?!new|or)\w+ )?(?:worsening|increasing|enlarging|progressi\w+)(?= \w)",
     r"if (?:any|present|at all|there is any|real)",
     r"(?:is|are|seems?|appears?|felt|considered|thought)(?: to be)?(?: much| far| somewhat)? less likely|"
     r"less likely(?= ?(?:$|[,;:]))|less likely given|(?:is|are) (?:questionable|uncertain|equivocal|"
@@ -105,6 +107,7 @@ HEDGED_AFTER = (
 )
 """Doubt about what stands before, or behind."""
 HEDGED = (
+    r"likely than|favou?red over|"
     r"possibl[ey]|possibilit\w+|questionabl[ey]|question of|suspicious|suspected|suspicion|suspect|"
     r"suggest\w*|concern\w*|"
     r"worrisome|may|might|could|versus|vs|equivocal|uncertain|indeterminate|perhaps|potential(?:ly)?|"

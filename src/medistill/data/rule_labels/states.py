@@ -121,7 +121,8 @@ def _state(start: int, end: int, cues: _Cues) -> int | None:
     denied = _last_before(cues.at.get("negation", []), end)
     is_denied = within("negation", reach, end)
     past = _last_before(cues.at.get("past", []), start)
-    if within("past", first, start) and not (is_denied and denied > past):
+    is_past = within("past", first, start) and not within("still", first, last)
+    if is_past and not (is_denied and denied > past):
         return None
     if is_denied:
         # `with` and a size may begin something else that is there: which, is not said.
