@@ -44,9 +44,8 @@ class Cached(ByTower):
         """The whole window, by the passes that `train_window` will make again."""
         self.random.clear()
         if model := separable(student):
-            return Embeddings(
-                *(self._by_tower(model, tower, window, batching) for tower in TOWERS), *model.head()
-            )
+            image, text = (self._by_tower(model, tower, window, batching) for tower in TOWERS)
+            return Embeddings(image, text, *model.head())
         chunks: list[Embeddings] = []
         for rows in chunk_rows(len(window), batching.micro):
             self.random[None, rows.start] = random_state()

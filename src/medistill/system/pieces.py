@@ -87,4 +87,5 @@ class Pieces:
 
 def pieces_of(fields: Mapping[str, Any]) -> Pieces:
     """From the JSON `{"parts": [...]}`."""
-    return Pieces([Part(**{**part, "lengths": tuple(part["lengths"])}) for part in fields["parts"]])
+    parts: list[dict[str, Any]] = [{**part, "lengths": tuple(part["lengths"])} for part in fields["parts"]]
+    return Pieces([Part(**part) for part in parts])

@@ -175,11 +175,11 @@ def make_plan(
 
 def _of_each_tower(recipe: Recipe) -> dict[Tower, Measure]:
     """What the recipe takes with one tower's passes of its micro-batch and the other's of one pair."""
-    alone = {
+    alone: dict[Tower, Recipe] = {
         "image": dataclasses.replace(recipe, image_micro_batch=recipe.micro_batch, text_micro_batch=1),
         "text": dataclasses.replace(recipe, image_micro_batch=1, text_micro_batch=recipe.micro_batch),
     }
-    measured = {tower: run_probe(alone[tower], tidy=True) for tower in TOWERS}
+    measured: dict[Tower, Measure | None] = {tower: run_probe(alone[tower], tidy=True) for tower in TOWERS}
     return {tower: measure for tower, measure in measured.items() if measure}
 
 
