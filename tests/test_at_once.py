@@ -70,7 +70,7 @@ def test_an_evaluation_whose_page_cannot_be_written_replaces_nothing(home, tmp_p
 def test_a_link_in_place_of_what_a_stopped_run_left_is_not_followed(home, tmp_path, capsys, command):
     (tmp_path / "mine").mkdir()
     out, name, call = {
-        "prepare": ("corpus", ".corpus.partial", ["prepare", "phantom", "--n", "4"]),
+        "prepare": ("corpus", ".corpus.partial", ["prepare", "phantom", "--count", "4"]),
         "embed": ("t.arrow", ".t.arrow.embeddings", ["embed", home.run, "--data", home.corpus]),
         "label": (
             "l.csv",

@@ -109,6 +109,7 @@ def test_a_record_with_a_flipped_bit_is_embedded_again(tmp_path, rows, seed):
     assert again.model.asked == len({place // 480 for place in places})
     third = Remembering(Counting(), tmp_path)
     np.testing.assert_allclose(embed_images(third, rows, range(100)), expected, rtol=1e-6)
+    assert third.model.asked == 0
 
 
 def test_two_runs_at_once_both_write(tmp_path, rows):

@@ -33,6 +33,8 @@ class Journal:
         """
         if not (self.path.is_file() and self.grown.is_file()):
             return []
+        if self.path.is_symlink() or self.grown.is_symlink():
+            return []  # not of a run of ours: what they lead to is not to be cut
         lines = whole_lines(self.path)
         entries = [json.loads(line) for line in lines]
         end = entries[-1]["end"] if len(entries) > 1 else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8, UInt64
+from jaxtyping import UInt64
 from xxhash import xxh3_64_intdigest, xxh3_128
 
 _HEX = 16
@@ -50,7 +50,7 @@ class Pieces:
         digits = "".join(part.pieces for part in parts)
         self.sums: UInt64[np.ndarray, " n"] = np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
-    def fits(self, number: int, piece: bytes | UInt8[np.ndarray, " b"]) -> bool:
+    def fits(self, number: int, piece: bytes | memoryview) -> bool:
         """Whether this is the piece of that number."""
         return number < len(self.sums) and xxh3_64_intdigest(piece) == int(self.sums[number])
 
@@ -74,11 +74,11 @@ class Pieces:
                 place, number = place + length, number + 1
         return self.rest_fits(path)
 
-    def _views(self, path: Path) -> Iterator[tuple[Part, UInt8[np.ndarray, " b"]]]:
+    def _views(self, path: Path) -> Iterator[tuple[Part, memoryview]]:
         """Each part with its bytes, mapped; none where the file is of another length."""
         if path.stat().st_size != sum(part.bytes for part in self.parts):
             return
-        mapped = np.asarray(np.memmap(path, np.uint8, "r"))  # every slice of an np.memmap would be one again
+        mapped = np.memmap(path, np.uint8, "r").data  # let go of when nothing looks at it any more
         place = 0
         for part in self.parts:
             yield part, mapped[place : place + part.bytes]
@@ -87,5 +87,9 @@ class Pieces:
 
 def pieces_of(fields: Mapping[str, Any]) -> Pieces:
     """From the JSON `{"parts": [...]}`."""
-    parts: list[dict[str, Any]] = [{**part, "lengths": tuple(part["lengths"])} for part in fields["parts"]]
-    return Pieces([Part(**part) for part in parts])
+    return Pieces([_part(part) for part in fields["parts"]])
+
+
+def _part(fields: Mapping[str, Any]) -> Part:
+    arguments: dict[str, Any] = {**fields, "lengths": tuple(fields["lengths"])}
+    return Part(**arguments)
