@@ -24,7 +24,8 @@ class Journal:
         """Start anew: the grown file holds `content` and no batch."""
         for path, first in ((self.grown, content), (self.path, (json.dumps(head) + "\n").encode())):
             path.unlink(missing_ok=True)
-            append_durably(path, first)
+            with path.open("xb") as file:
+                file.write(first)
 
     def left(self) -> list[dict[str, Any]]:
         """The head and the entries of a run that was stopped; empty if nothing of use is left of one.

@@ -8,6 +8,7 @@ from medistill.errors import CallError
 from medistill.serve.index.filters import Filters
 from medistill.serve.index.index import index_for, open_index
 from medistill.serve.index.table import open_table
+from tests.conftest import forget_checksums
 from tests.serve.index.conftest import DIM, make_table, unit
 
 QUERY = unit(np.random.default_rng(5).standard_normal(DIM))
@@ -76,3 +77,17 @@ def test_what_is_not_there_is_said_when_it_is_filtered_by(tmp_path):
     with pytest.raises(CallError, match="no finding `mass` in the index; it has none stated"):
         index.search(QUERY, 3, filters=Filters(labels=("mass",)))
     assert index.search(QUERY, 3, filters=Filters(ages=(5.0, None), dates=("2000-01-01", None))) == []
+
+
+@pytest.mark.parametrize("findings", [(), ("effusion", "edema")])
+def test_a_part_whose_labels_are_null_as_a_whole_states_none(tmp_path, findings):
+    made = make_table(tmp_path / "t.arrow", findings=findings)
+    index_for(tmp_path / "index", made.table.about).add(made.table)
+    forget_checksums(tmp_path / "index")
+    path = tmp_path / "index" / "part-000001" / "cases.arrow"
+    table = pa.ipc.open_file(path.read_bytes()).read_all()
+    rows = [row | {"labels": None} for row in table.to_pylist()]
+    with pa.ipc.new_file(str(path), table.schema) as file:
+        file.write_table(pa.Table.from_pylist(rows, table.schema))
+    assert_searchable(tmp_path / "index")
+    assert all(not hit.case.labels for hit in open_index(tmp_path / "index").search(QUERY, 5))
