@@ -66,6 +66,6 @@ def german(tmp_path_factory) -> SimpleNamespace:
     """A run trained on German reports, its corpus, and a folder of 100 films."""
     home = tmp_path_factory.mktemp("german")
     corpus = write_german_corpus(home / "corpus")
-    recipe = tiny_recipe(epochs=12, lr=1e-2, window=16, micro_batch=16, validate_every=12.0)
+    recipe = tiny_recipe(epochs=12, lr=1e-2, window=16, micro_batch=16, validate_every=12.0, live_share=0.3)
     pretrain(recipe, corpus, home / "run", watch=lambda *_: None)
     return SimpleNamespace(run=home / "run", corpus=corpus, films=write_films(home / "films", range(100)))

@@ -144,7 +144,7 @@ def cells_bar(comparison: Comparison) -> Generator[OnShares]:
         TimeRemainingColumn(),
     )
     # An hour's pace: cells write their share every few seconds, and objectives differ in speed.
-    with bars(*columns, speed_estimate_period=3600) as progress:
+    with bars(*columns, speed_estimate_period=3600.0) as progress:
         task = progress.add_task("tuning", total=1.0)
         expected, done = expected_epochs(comparison), dict[str, float]()
 

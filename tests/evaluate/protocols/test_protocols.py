@@ -117,7 +117,7 @@ def test_a_second_run_and_shuffled_rows_give_the_same_bytes(name, corpus_for, sh
         write_protocols(*found, tmp_path / str(number))
         files = sorted((tmp_path / str(number)).iterdir())
         written.append([file.read_bytes() for file in files])
-    assert [file.name for file in files] == ["evaluation.json", "metrics.json", "page.html"]
+    assert [file.name for file in files] == ["checksums.json", "evaluation.json", "metrics.json", "page.html"]
     assert written[1] == written[0]
     assert written[2] == written[0]
 

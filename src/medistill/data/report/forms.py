@@ -182,7 +182,8 @@ def _of_boxes(part: str, places: list[tuple[int, int]], states: list[State]) -> 
         head = first["name"] or "" if first else ""
         names[0] = first["said"] if first and head else names[0]
     if head and all(_OPTION.fullmatch(name) for name in names):
-        checked: list[State] = [state_of(name) for name, state in zip(names, states, strict=True) if state == "present"]
+        ticked = (name for name, state in zip(names, states, strict=True) if state == "present")
+        checked: list[State] = [state_of(name) for name in ticked]
         one: State = checked[0] if len(set(checked)) == 1 else "doubt" if checked else "unanswered"
         return [Field(head, one)]
     return [Field(name, state) for name, state in zip(names, states, strict=True)]
