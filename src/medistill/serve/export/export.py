@@ -8,7 +8,7 @@ from medistill.model.any_model import is_foreign
 from medistill.model.saved import load
 from medistill.serve.export.hub import export_hub
 from medistill.serve.export.onnx import export_onnx
-from medistill.serve.export.open_clip import export_open_clip
+from medistill.serve.export.open_clip import CONFIG, export_open_clip
 from medistill.system.atomic import atomic_folder
 from medistill.system.checksums import add_sums
 
@@ -35,9 +35,9 @@ def export(model: str, to: Format, out: Path, *, int8: bool = False) -> dict[str
 
 
 def _read_again(folder: Path) -> list[str]:
-    """All but what people read, and may change."""
+    """All but what people read and may change, and open_clip's configuration: a moved folder is named there."""
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return [path.as_posix() for path in files if path.suffix not in (".md", ".txt")]
+    return [path.as_posix() for path in files if path.suffix not in (".md", ".txt") and path.name != CONFIG]
 
 
 def _expect_possible(model: str, to: str, int8: bool) -> None:
