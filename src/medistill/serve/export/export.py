@@ -35,7 +35,7 @@ def export(model: str, to: Format, out: Path, *, int8: bool = False) -> dict[str
 
 
 def _read_again(folder: Path) -> list[str]:
-    """All but what people read and may change, and open_clip's configuration: a moved folder is named there."""
+    """All but what people read and may change; so is the place of a folder in open_clip's configuration."""
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return [path.as_posix() for path in files if path.suffix not in (".md", ".txt") and path.name != CONFIG]
 
