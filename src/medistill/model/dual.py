@@ -1,9 +1,8 @@
 """The dual encoder: two towers, one shared space, one scale."""
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -171,13 +170,8 @@ class DualEncoder(nn.Module):
                     maps.append(phrase_map(features, slope, (array.shape[0], array.shape[1]), self.size))
         return maps
 
-    @property
-    def prepare(self) -> Callable[[np.ndarray], np.ndarray]:
-        """What `encode_images` does to each image first, and leaves alone where it has been done."""
-        return partial(letterbox, size=self.size)
-
     def _squares(self, images: Sequence[np.ndarray]) -> UInt8[Tensor, "b s s"]:
-        return torch.from_numpy(np.stack([self.prepare(image) for image in images]))
+        return torch.from_numpy(np.stack([letterbox(image, self.size) for image in images]))
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> Float[Tensor, "n d"]:

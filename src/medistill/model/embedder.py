@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float32
 
 from medistill.errors import CallError, MedistillError
-from medistill.model.ahead import Prepare
 from medistill.model.writing import known_scripts
 from medistill.system.shown import check_unicode
 
@@ -50,11 +49,6 @@ class UnitEmbedder:
     def scripts(self) -> frozenset[str] | None:
         """Those that its vocabulary has letters of; None if it cannot be read."""
         return known_scripts(self.model)
-
-    @property
-    def prepare(self) -> Prepare | None:
-        """What the model does to each image first and a worker may do for it; None where only it knows."""
-        return getattr(self.model, "prepare", None)
 
     @property
     def preprocessing(self) -> Mapping[str, Any] | None:

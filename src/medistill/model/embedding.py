@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from medistill.data.studies import Gallery, Studies, gallery_of
-from medistill.model.ahead import BATCH, decoded_ahead
 from medistill.model.remembering import Remembering
+
+_BATCH = 64
 
 
 @runtime_checkable
@@ -43,8 +44,8 @@ def embed_images(
     if isinstance(model, Remembering):
         return model.encode_rows(rows, chosen, on_done)
     parts: list[np.ndarray] = []
-    prepare = getattr(model, "prepare", None)
-    for images in decoded_ahead(rows.image, [int(row) for row in chosen], prepare):
+    for start in range(0, len(chosen), _BATCH):
+        images = [rows.image(int(row)) for row in chosen[start : start + _BATCH]]
         parts.append(as_array(model.encode_images(images)))
         if on_done:
             on_done(len(images))
@@ -53,9 +54,9 @@ def embed_images(
 
 def embed_texts(model: Embedder, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
     """The embeddings of these texts, a batch at a time."""
-    starts = range(0, len(texts), BATCH)
+    starts = range(0, len(texts), _BATCH)
     return np.concatenate(
-        [as_array(model.encode_texts(list(texts[start : start + BATCH]))) for start in starts]
+        [as_array(model.encode_texts(list(texts[start : start + _BATCH]))) for start in starts]
     )
 
 

@@ -1,7 +1,7 @@
 """A model whose embeddings are kept on disk by what they are embeddings of."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float32
 from xxhash import xxh3_64_digest
 
-from medistill.model.ahead import BATCH, decoded_ahead
 from medistill.model.embedder import UnitEmbedder, check_texts
 from medistill.model.fingerprint import embedder_name
 from medistill.system.locks import locked
@@ -20,6 +19,7 @@ _KEY = 32
 _SUM = 8
 """Bytes of a checksum."""
 _SUFFIX = ".f32sum"
+_AT_ONCE = 64
 
 
 class Remembering(UnitEmbedder):
@@ -38,12 +38,10 @@ class Remembering(UnitEmbedder):
         check_texts(texts)
         keys = [sha256(b"text\0" + text.encode()).digest() for text in texts]
 
-        def embedded(places: Sequence[int]) -> Iterator[np.ndarray]:
-            for start in range(0, len(places), BATCH):
-                some = [texts[place] for place in places[start : start + BATCH]]
-                yield super(Remembering, self).encode_texts(some)
+        def embed(places: Sequence[int]) -> np.ndarray:
+            return super(Remembering, self).encode_texts([texts[place] for place in places])
 
-        return self._store.all_of(keys, embedded, None)
+        return self._store.all_of(keys, embed, None)
 
     def encode_rows(
         self, rows: Any, chosen: Sequence[int] | np.ndarray, on_done: Callable[[int], None] | None = None
@@ -51,11 +49,10 @@ class Remembering(UnitEmbedder):
         """The embeddings of these rows' images; what is known is not even decoded."""
         keys = [sha256(b"image\0" + rows.stored(int(row))).digest() for row in chosen]
 
-        def embedded(places: Sequence[int]) -> Iterator[np.ndarray]:
-            some = [int(chosen[place]) for place in places]
-            return map(self.encode_images, decoded_ahead(rows.image, some, self.prepare))
+        def embed(places: Sequence[int]) -> np.ndarray:
+            return self.encode_images([rows.image(int(chosen[place])) for place in places])
 
-        return self._store.all_of(keys, embedded, on_done)
+        return self._store.all_of(keys, embed, on_done)
 
 
 class _Records:
@@ -75,10 +72,10 @@ class _Records:
     def all_of(
         self,
         keys: Sequence[bytes],
-        embedded: Callable[[Sequence[int]], Iterator[np.ndarray]],
+        embed: Callable[[Sequence[int]], np.ndarray],
         on_done: Callable[[int], None] | None,
     ) -> Float32[np.ndarray, "n d"]:
-        """The vector of each key; `embedded` gives those that are not there, by their places, in batches."""
+        """The vector of each key; `embed` is asked for those that are not there, by their places."""
         self._forget_damaged(keys)
         first: dict[bytes, int] = {}
         for place, key in enumerate(keys):
@@ -87,13 +84,11 @@ class _Records:
         missing = list(first.values())
         if on_done and len(missing) < len(keys):
             on_done(len(keys) - len(missing))
-        done = 0
-        for vectors in embedded(missing):
-            places = missing[done : done + len(vectors)]
-            self._append([keys[place] for place in places], vectors)
-            done += len(vectors)
+        for start in range(0, len(missing), _AT_ONCE):
+            places = missing[start : start + _AT_ONCE]
+            self._append([keys[place] for place in places], embed(places))
             if on_done:
-                on_done(len(vectors))
+                on_done(len(places))
         return self._vectors(keys)
 
     def _forget_damaged(self, keys: Iterable[bytes]) -> None:

@@ -54,7 +54,6 @@ def home(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def few_rows_at_a_time(monkeypatch):
     monkeypatch.setattr(module, "_ROWS", 16)
-    monkeypatch.setattr("medistill.model.ahead.BATCH", 16)
 
 
 def test_a_row_says_what_the_corpus_says_and_what_the_model_gives(home, tmp_path):
@@ -187,9 +186,9 @@ def test_a_file_that_is_no_table_is_one_line(home, tmp_path, held, said):
 def test_a_killed_process_goes_on_to_the_same_bytes(home, tmp_path):
     """As in the test above, but by SIGKILL in a process of its own."""
     code = (
-        "import os, sys; from pathlib import Path; from medistill.model import ahead\n"
+        "import os, sys; from pathlib import Path\n"
         "from medistill.serve.index import embed as m\n"
-        "m._ROWS = ahead.BATCH = 16\n"
+        "m._ROWS = 16\n"
         "def kill(stage, done, total):\n if done >= 32: os.kill(os.getpid(), 9)\n"
         "m.embed(*map(Path, sys.argv[1:]), on_progress=kill)"
     )

@@ -34,7 +34,7 @@ class Workers(Generic[Made]):
             prefetch_factor=_AHEAD if workers else None,
             persistent_workers=workers > 0,
             collate_fn=_unchanged,  # the default makes lists of tuples
-            worker_init_fn=ignore_signals,
+            worker_init_fn=_start,
             # Without its own generator a loader draws from the global one: dropout differs after a resume.
             generator=torch.Generator().manual_seed(seed),
         )
@@ -95,7 +95,7 @@ def _unchanged(item: Any) -> Any:
     return item
 
 
-def ignore_signals(worker: int) -> None:
+def _start(worker: int) -> None:
     """SIGTERM and Ctrl-C reach the whole group; the training process decides when its workers end."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

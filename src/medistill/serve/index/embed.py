@@ -1,9 +1,8 @@
 """Embed a corpus: the table that indexes are filled from."""
 
-import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,7 @@ from medistill.system.progress import Progress, counted
 log = logging.getLogger(__name__)
 pc: Any = pyarrow.compute  # makes its functions when it is imported, unseen by pyright
 _ROWS = 1024
-"""Of a record batch."""
-_PART = 16 * _ROWS
-"""Embedded at once and held in memory: worker processes start anew for each part."""
+"""Of a record batch, and held in memory."""
 
 
 @private_files()
@@ -104,33 +101,17 @@ def _write(
     schema, total = table_schema(about, out.parent), corpus.table.num_rows
     tell = counted(on_progress, "embedding", total)
     with checked_file(out, sums_alone(out)) as file, pa.ipc.new_file(file, schema) as writer:
-        for start in range(0, total, _PART):
-            part = range(start, min(start + _PART, total))
-            _embed_ahead(embedder, corpus, part, tell)
-            for batch in _batches(schema, about, embedder, corpus, part):
-                writer.write_batch(batch)
-
-
-def _embed_ahead(embedder: Remembering, corpus: Corpus, part: range, tell: Callable[[int], None]) -> None:
-    """Have these rows' images remembered; one that cannot be read ends it, and `_batches` finds it."""
-    done = 0
-
-    def on_done(count: int) -> None:
-        nonlocal done
-        done += count
-        tell(count)
-
-    with contextlib.suppress(MedistillError):
-        embedder.encode_rows(Rows(corpus, np.arange(corpus.table.num_rows)), part, on_done)
-    tell(len(part) - done)
+        for batch in _batches(schema, about, embedder, corpus):
+            writer.write_batch(batch)
+            tell(batch.num_rows)
 
 
 def _batches(
-    schema: pa.Schema, about: About, embedder: Remembering, corpus: Corpus, part: range
+    schema: pa.Schema, about: About, embedder: Remembering, corpus: Corpus
 ) -> Iterator[pa.RecordBatch]:
-    rows = Rows(corpus, np.arange(corpus.table.num_rows))
-    for start in part[::_ROWS]:
-        some = np.arange(start, min(start + _ROWS, part.stop))
+    rows, total = Rows(corpus, np.arange(corpus.table.num_rows)), corpus.table.num_rows
+    for start in range(0, total, _ROWS):
+        some = np.arange(start, min(start + _ROWS, total))
         cells = case_cells(corpus, start, len(some), about.findings)
         try:
             images = embedder.encode_rows(rows, some)
