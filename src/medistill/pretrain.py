@@ -167,14 +167,23 @@ def check_run(recipe: Recipe, run: Path) -> None:
         if load_checkpoint(run / "checkpoints") is None:
             return
         verify(path)
-        differing = differing_fields(read_config(path), recipe)
-        if differing:
+        before = read_config(path)
+        if differing := differing_fields(before, recipe):
             raise CallError(
-                f"{run} holds a run of another recipe (it differs in {', '.join(differing)}); "
+                f"{run} holds a run of another recipe (it differs in {_values(differing, before, recipe)}); "
                 "give the same recipe to go on with it, or another --out"
             )
     elif run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise CallError(f"{run} is there and holds no run; give a new folder as --out")
+
+
+def _values(names: Sequence[str], before: Recipe, now: Recipe) -> str:
+    """With the values: the version that began the run may have had another default."""
+    towers = ("image", "text")
+    return ", ".join(
+        name if name in towers else f"{name}: {getattr(before, name)} there, {getattr(now, name)} here"
+        for name in names
+    )
 
 
 def make_validate(rows: Rows, *, size: int, most: int) -> Validate:

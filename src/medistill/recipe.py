@@ -71,7 +71,7 @@ class Recipe:
     """Pairs whose activations are in a device's memory at once."""
     image_micro_batch: int = 0
     """Images of one pass of the image tower where it passes alone (`msd` without a live term, `gradcache`,
-    `siglip`, `moco`); 0: as `micro_batch`. May change on resume: gradients are the same."""
+    `siglip`, `moco`); 0: as `micro_batch`. Gradients are the same but for rounding."""
     text_micro_batch: int = 0
     """The same of texts and the text tower."""
     micro_per_step: int = 1
