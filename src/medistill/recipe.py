@@ -243,7 +243,7 @@ def chest_resnet50() -> Recipe:
     """ResNet-50 and BERT-base at 224 pixels, window 1,024, for a card of 11 GB.
 
     Memory: 115 M parameters in float32 are 0.46 GB; gradients and teacher as much each, AdamW's moments
-    0.92 GB: 2.3 GB in all. Activations of a pair in float32: 86 MB image, 114 MB text, so 3.6 GB for 32 pairs,
+    0.92 GB: 2.3 GB in all. Activations of a pair in float32: 86 MB image, 114 MB text: 3.6 GB for 32 pairs,
     one tower at a time; some three quarters under bf16 autocast, which leaves norms in float32. Keys of the
     window: 2 MB. Counted by saved tensors, not measured on a card: `medistill plan` does that.
 
