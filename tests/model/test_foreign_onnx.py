@@ -13,6 +13,7 @@ from medistill.model.any_model import is_foreign, open_model, public_name
 from medistill.model.fingerprint import embedder_name, model_hash
 from medistill.model.saved import load
 from medistill.serve.index.table import open_table
+from tests.conftest import forget_checksums
 from tests.model.foreign_models import rewrite
 from tests.planted import phantom_corpus
 from tests.serve.export.models import TEXTS, phantoms, saved, vit_model
@@ -32,7 +33,9 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def copied(home, tmp_path):
-    return shutil.copytree(home / "out", tmp_path / "copied")
+    folder = shutil.copytree(home / "out", tmp_path / "copied")
+    forget_checksums(folder)
+    return folder
 
 
 def test_the_float_graphs_give_what_the_model_gives(home):

@@ -133,7 +133,17 @@ def test_an_index_that_does_not_answer_holds_nobody_for_ever(loader, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["stop", "crash"])
-def test_a_database_that_goes_away_is_reached_again(german, index_of_films, database, caplog, end):  # noqa: F811
+def test_a_database_that_goes_away_is_reached_again(
+    german,
+    index_of_films,
+    database,  # noqa: F811
+    caplog,
+    monkeypatch,
+    end,
+):
+    monkeypatch.chdir(german.corpus.parent)  # a database tells from the working directory where a corpus lies
+        german.corpus.parent
+    )  # a database tells where the corpus lies from the working directory
     address, table = new_schema(database), index_of_films.parent / "table.arrow"
     fill(address, table, kind=None, delete=(), on_progress=lambda *_: None)
 

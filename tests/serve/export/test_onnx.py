@@ -126,6 +126,7 @@ def test_the_account_says_how_to_call_the_graphs(exported):
     assert told["preprocessing"]["resize"] == model.size
     assert told["checked"]["largest_difference"] < 1e-5
     assert sorted(p.name for p in folder.iterdir()) == [
+        "checksums.json",
         "export.json",
         "image.onnx",
         "text.onnx",

@@ -17,9 +17,9 @@ FINDINGS = ("effusion", "edema")
 
 
 def about(model_sha256: str = "a" * 64, corpus: str = "c" * 64, findings=FINDINGS, dim: int = DIM) -> About:
-    origin = Origin(path="/nowhere", sha256=corpus, findings=tuple(findings), phantoms=True)
+    origin = Origin(path="nowhere", sha256=corpus, findings=tuple(findings), phantoms=True)
     return About(
-        model="/nowhere/run",
+        model="nowhere/run",
         model_sha256=model_sha256,
         preprocessing={"size": 32},
         scale=20.0,

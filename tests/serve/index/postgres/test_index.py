@@ -335,10 +335,11 @@ def test_the_commands_take_an_address(server, tmp_path, capsys, made):
     assert not Path(address).exists()
 
 
-def test_a_search_by_words_finds_what_the_folder_finds(server, tmp_path, capsys):
+def test_a_search_by_words_finds_what_the_folder_finds(server, tmp_path, capsys, monkeypatch):
     from medistill.model.saved import save_model
     from tests.conftest import tiny_model, write_noise_corpus
 
+    monkeypatch.chdir(tmp_path)  # a database tells where the model lies from the working directory
     save_model(tiny_model(), tmp_path / "model")
     write_noise_corpus(tmp_path / "corpus")
     table, address = tmp_path / "table.arrow", new_schema(server)
