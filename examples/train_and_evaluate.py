@@ -29,7 +29,9 @@ evaluate_run(home / "run", home / "corpus", home / "evaluation")
 metrics = json.loads((home / "evaluation" / "metrics.json").read_text())
 for task, name in (("zero_shot", "auroc_macro"), ("retrieval", "i2t_r@10"), ("retrieval", "chance_r@10")):
     figure = metrics[task][name]
-    print(f"{task} {name}: {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]")
+    # No interval where fewer than ten patients are on a side.
+    interval = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
+    print(f"{task} {name}: {figure['value']:.3f}{interval}")
 
 # %% Use the model: unit rows, so a product is a cosine.
 model = load(home / "run")

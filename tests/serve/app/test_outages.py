@@ -142,8 +142,6 @@ def test_a_database_that_goes_away_is_reached_again(
     end,
 ):
     monkeypatch.chdir(german.corpus.parent)  # a database tells from the working directory where a corpus lies
-        german.corpus.parent
-    )  # a database tells where the corpus lies from the working directory
     address, table = new_schema(database), index_of_films.parent / "table.arrow"
     fill(address, table, kind=None, delete=(), on_progress=lambda *_: None)
 
