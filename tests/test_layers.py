@@ -126,3 +126,10 @@ def test_the_package_shows_at_most_thirteen_names():
 def test_a_circle_is_found():
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"a", "b", "c", "d"}
     assert circle({"a": {"b"}, "b": set()}) == set()
+
+
+def test_no_function_is_longer_than_sixty_lines():
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    for module, path in FILES.items():
+        functions = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, kinds))
+        assert [(module, f.name) for f in functions if f.end_lineno - f.lineno >= 60] == []

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from medistill.engine.objectives import make_method
+from medistill.engine.method import ByTower
+from medistill.engine.objectives import by_tower, make_method
 from medistill.engine.step import Batching, train_window
 from tests.conftest import tiny_model, tiny_recipe, tiny_window
 from tests.engine.test_step import PAIRS, Steps, msd
@@ -93,3 +94,27 @@ def test_the_shares_of_short_passes_add_up(fabric):
     _, whole = gradients(fabric, "msd", student_for("msd"), Batching(PAIRS, PAIRS))
     _, split = gradients(fabric, "msd", student_for("msd"), Batching(PAIRS, PAIRS, image=3, text=5))
     torch.testing.assert_close(split, whole, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("live_share", [0.0, 0.3])
+@pytest.mark.parametrize("name", ["clip", *BY_TOWER])
+def test_what_a_plan_takes_for_one_tower_at_a_time_is_what_goes_so(fabric, name, live_share):
+    recipe = tiny_recipe(objective=name, live_share=live_share)
+    method = make_method(recipe, tiny_model(recipe), fabric)
+    assert by_tower(recipe) == (isinstance(method, ByTower) and method.by_tower)
+
+
+def test_a_pass_that_is_longer_than_its_step_is_halved_from_the_step(fabric):
+    """Halved from what the recipe says, some retries would be of the very same size."""
+    model, sizes = tiny_model().double(), []
+    embed = model.embed_images
+
+    def short(images):
+        sizes.append(len(images))
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return embed(images)
+
+    model.embed_images = short
+    gradients(fabric, "msd", model, Batching(2, 2, image=64))
+    assert sizes[:3] == [2, 1, 1]

@@ -58,18 +58,9 @@ def label(
         findings=findings, prompts=prompts, shots=shots, classifier=classifier, calibrate=calibrate
     )
     with files_for(group=group_readable), stages() as on_progress:
-        account = run(
-            model,
-            out,
-            wanted,
-            data=data,
-            images=images,
-            save=save,
-            follow_links=follow_links,
-            workers=workers or cores(),
-            device=device,
-            on_progress=on_progress,
-        )
+        places = {"data": data, "images": images, "save": save}
+        options = {"follow_links": follow_links, "workers": workers or cores(), "device": device}
+        account = run(model, out, wanted, **places, **options, on_progress=on_progress)
     report_labels(account, out, json)
 
 

@@ -128,14 +128,8 @@ def search(
     from medistill.serve.index.filters import Filters
     from medistill.serve.index.find import Query, as_json, find
 
-    filters = Filters(
-        views=view,
-        sexes=sex,
-        ages=(min_age, max_age),
-        dates=(since, until),
-        sources=source,
-        labels=label,
-    )
+    ages, dates = (min_age, max_age), (since, until)
+    filters = Filters(views=view, sexes=sex, ages=ages, dates=dates, sources=source, labels=label)
     query = Query(text=text, image=image, weight=weight, k=k, filters=filters, per_patient=not all_studies)
     hits = find(index, query, model=model, device=device)
     if json:

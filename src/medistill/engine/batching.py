@@ -33,8 +33,8 @@ class Batching:
         return chunk_rows(rows.stop - rows.start, self.size(tower), start=rows.start)
 
     def size(self, tower: Tower) -> int:
-        """Pairs of one pass of that tower."""
-        return getattr(self, tower) or self.micro
+        """Pairs of one pass of that tower; a pass ends with its step."""
+        return min(getattr(self, tower) or self.micro, self.per_step)
 
     def halve(self) -> None:
         """Half the memory at the same optimizer steps; MedistillError where that cannot help."""

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from medistill.engine.plan.plan import (
     MARGIN,
@@ -16,6 +17,7 @@ from medistill.engine.plan.plan import (
     with_micro_batch,
 )
 from medistill.engine.plan.probe import Measure, model_at_random, probed_window, synthetic_window
+from medistill.engine.plan.probe import _train as trained
 from medistill.engine.plan.report import as_json, summary
 from medistill.errors import CallError, MedistillError
 from medistill.html.words import in_units
@@ -106,6 +108,35 @@ def test_each_tower_is_planned_with_passes_of_its_own_and_the_steps_stay():
 
 def test_a_towers_passes_are_no_larger_than_an_optimizer_step():
     assert by_tower(tiny_recipe(window=512, micro_batch=8), image=20, text=5).largest_pass("text") == 8
+
+
+def test_passes_that_the_recipe_names_and_that_fit_are_left_as_they_are():
+    recipe = tiny_recipe(window=512, micro_batch=256, image_micro_batch=8, text_micro_batch=16)
+    plan = by_tower(recipe, image=20, text=5)
+    assert plan.planned == recipe
+    assert as_json(plan)["fits"]
+
+
+def test_a_plan_measures_micro_batches_whole_whatever_passes_are_named():
+    recipe = tiny_recipe(window=64, micro_batch=8, image_micro_batch=2, text_micro_batch=1)
+    whole = with_micro_batch(recipe, 16)
+    assert (whole.micro_batch, whole.image_micro_batch, whole.text_micro_batch) == (16, 0, 0)
+
+
+@pytest.mark.parametrize("objective", ["clip", "msd"])
+def test_a_probe_that_had_to_shrink_its_passes_is_out_of_memory(fabric, objective):
+    recipe = tiny_recipe(objective=objective)
+    model = model_at_random(recipe)
+    embed = model.embed_images
+
+    def short(images):
+        if len(images) > 2 and torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return embed(images)
+
+    model.embed_images = short
+    with pytest.raises(torch.OutOfMemoryError):
+        trained(fabric, recipe, model)
 
 
 def test_validation_may_take_more_than_training():

@@ -56,19 +56,16 @@ def prepare(
     limit        stop after so many studies and rejects; 0 for all
     deidentify   gives studies and patients other ids; splits stay as they would be without it
     """
-    if workers < 0 or limit < 0:
-        raise CallError(f"workers is {workers} and limit {limit}: neither can be negative")
-    if engine == "ray":
-        require_ray()
-    made_with = source.made_with() | ({"limit": limit} if limit else {})
-    made_with |= {"deidentified_by": deidentify.fingerprint} if deidentify else {}
+    _check_call(engine, workers, limit)
+    made_with = _made_with(source, limit, deidentify)
     card = _card_of(out, {**made_with, "val": val, "test": test}, source.name)
     if deidentify and show_paths:
         log.warning("--show-paths: rejected.csv will name files as the source does, keep it from the corpus")
     if card is None:
         check_free(out)  # before the source is read, which may take long
     scanners = workers or (cores() if engine == "ray" else 0)
-    reading = _opened(source, limit, scanners, on_progress)
+    opened = functools.partial(_opened, source, limit, scanners, on_progress)
+    reading = opened()
     if card is not None and _is_complete(card, reading):
         log.info("%s is complete, and made of the same source: nothing to do", out)
         return card
@@ -89,16 +86,43 @@ def prepare(
     change = functools.partial(deidentify, val=val, test=test) if deidentify else None
     known = KnownIds()
     read = functools.partial(results, engine=engine, workers=workers, change=change, known=known)
+    card = _written(write, read, reading, opened)
+    stage.end()
+    _say_unified(known)
+    return card
+
+
+def _written(
+    write: Callable[..., dict[str, Any]],
+    read: Callable[..., Any],
+    reading: Reading,
+    opened: Callable[[], Reading],
+) -> dict[str, Any]:
+    """The card of the corpus; from the beginning if the source no longer comes by where a run was stopped."""
     try:
-        card = write(functools.partial(read, reading), notes=reading.notes)
+        return write(functools.partial(read, reading), notes=reading.notes)
     except OtherUnitsError:
         log.info("the source has changed since the run that was stopped: beginning again")
-        reading = _opened(source, limit, scanners, on_progress)
-        card = write(functools.partial(read, reading), notes=reading.notes)
-    stage.end()
+        reading = opened()
+        return write(functools.partial(read, reading), notes=reading.notes)
+
+
+def _check_call(engine: Engine, workers: int, limit: int) -> None:
+    if workers < 0 or limit < 0:
+        raise CallError(f"workers is {workers} and limit {limit}: neither can be negative")
+    if engine == "ray":
+        require_ray()
+
+
+def _made_with(source: Source, limit: int, deidentify: Deidentifier | None) -> dict[str, Any]:
+    """What a run that goes on must have been begun with."""
+    made_with = source.made_with() | ({"limit": limit} if limit else {})
+    return made_with | ({"deidentified_by": deidentify.fingerprint} if deidentify else {})
+
+
+def _say_unified(known: KnownIds) -> None:
     if known.unified:
         log.info("%s other spellings of patient ids: %s", f"{known.unified:,}", counted_kinds(known.kinds))
-    return card
 
 
 def studies(reading: Reading, *, workers: int = 0) -> Iterator[Study | Reject]:

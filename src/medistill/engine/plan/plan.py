@@ -14,7 +14,7 @@ from pathlib import Path
 
 from medistill.data.corpus import open_corpus, training_rows
 from medistill.engine.batching import TOWERS, Tower
-from medistill.engine.objectives import by_tower, queue_size, steps_every
+from medistill.engine.objectives import batching_of, by_tower, queue_size, steps_every
 from medistill.engine.plan.probe import VALIDATED_AT_ONCE, Measure, Trial, probed_window
 from medistill.errors import CallError, MedistillError
 from medistill.html.words import in_units
@@ -106,7 +106,8 @@ class Plan:
         step = self.recipe.micro_batch * steps_every(self.recipe)
         window = window_bytes(self.recipe, self.recipe.window, queue_size(self.recipe))
         left = (1 - MARGIN) * self.memory - fixed - window - self.untidy(measure.micro_batch)
-        return min(step, self.recipe.window, int(left / a_pair) if a_pair else step)
+        fitting = max(1, int(left / a_pair)) if a_pair else step
+        return min(step, self.recipe.window, fitting)
 
     @property
     def planned(self) -> Recipe:
@@ -115,7 +116,10 @@ class Plan:
             return self.recipe
         if not self.towers:
             return with_micro_batch(self.recipe, self.largest)
-        image, text = (self.largest_pass(tower) for tower in TOWERS)
+        own = batching_of(self.recipe)
+        image, text = (min(own.size(tower), self.largest_pass(tower)) for tower in TOWERS)
+        if (image, text) == (own.size("image"), own.size("text")):
+            return self.recipe
         return dataclasses.replace(self.recipe, image_micro_batch=image, text_micro_batch=text)
 
     @property
@@ -180,7 +184,8 @@ def _of_each_tower(recipe: Recipe) -> dict[Tower, Measure]:
         "text": dataclasses.replace(recipe, image_micro_batch=1, text_micro_batch=recipe.micro_batch),
     }
     measured: dict[Tower, Measure | None] = {tower: run_probe(alone[tower], tidy=True) for tower in TOWERS}
-    return {tower: measure for tower, measure in measured.items() if measure}
+    known = {tower: measure for tower, measure in measured.items() if measure}
+    return known if len(known) == len(TOWERS) else {}
 
 
 def growing(recipe: Recipe) -> Iterator[int]:
@@ -226,11 +231,12 @@ def run_probe(recipe: Recipe, *, validation: bool = False, tidy: bool = False) -
 
 
 def with_micro_batch(recipe: Recipe, micro_batch: int) -> Recipe:
-    """The recipe at another micro-batch, with as many pairs an optimizer step as near as can be."""
+    """The recipe at another micro-batch, both towers' passes of it, and pairs a step as near as can be."""
     per_step = recipe.micro_batch * recipe.micro_per_step
     most = -(-recipe.window // micro_batch)
     steps = min(max(1, per_step // micro_batch), most)
-    return dataclasses.replace(recipe, micro_batch=micro_batch, micro_per_step=steps)
+    whole = {"image_micro_batch": 0, "text_micro_batch": 0}
+    return dataclasses.replace(recipe, micro_batch=micro_batch, micro_per_step=steps, **whole)
 
 
 def window_bytes(recipe: Recipe, window: int, queue: int) -> int:

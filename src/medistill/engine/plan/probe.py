@@ -19,6 +19,7 @@ from lightning_fabric import Fabric
 
 from medistill.data.loader.windows import Window, WindowLoader
 from medistill.data.loader.wording import Wordings
+from medistill.engine.batching import Batching
 from medistill.engine.objectives import batching_of, make_method
 from medistill.engine.optimizer import make_fabric, make_optimizer, take_step
 from medistill.engine.step import train_window
@@ -164,9 +165,13 @@ def _train(fabric: Fabric, recipe: Recipe, model: DualEncoder) -> tuple[float, f
         seconds = _now(fabric) - start
         if done >= least and (done >= WINDOWS or time.process_time() - began > QUICK):
             break
-    if batching.micro < recipe.micro_batch:
+    if _sizes(batching) != _sizes(batching_of(recipe)):  # it went on with smaller passes
         raise torch.OutOfMemoryError
     return (seconds - sum(stepping[-steps:])) / len(window), sum(stepping[-steps:]) / steps
+
+
+def _sizes(batching: Batching) -> tuple[int, int, int]:
+    return batching.micro, batching.image, batching.text
 
 
 def probed_window(recipe: Recipe) -> int:

@@ -24,7 +24,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "window": own.window,
         "micro_batch": own.micro_batch,
         "peak_bytes": plan.peak(own.micro_batch),
-        "fits": plan.fits(own.micro_batch),
+        "fits": planned == own,
         "largest_micro_batch": plan.largest,
         "largest_peak_bytes": plan.peak(plan.largest),
         "fixed_bytes": round(fixed),
@@ -51,7 +51,7 @@ def summary(plan: Plan) -> list[str]:
     libraries = plan.measures[0].libraries
     where = "asked for" if plan.limited else f"free on this {'machine' if libraries else 'card'}"
     size, per_step = own.micro_batch, planned.micro_batch * steps_every(planned)
-    verdict = "fits" if plan.fits(size) else "does not fit"
+    verdict = "fits" if planned == own else "does not fit"
     speed = f"{plan.pairs_per_second:.3g} pairs per second at micro-batch {planned.micro_batch}"
     if plan.pairs:
         hours = plan.pairs / plan.pairs_per_second / 3600
