@@ -59,7 +59,11 @@ def label(
     )
     with files_for(group=group_readable), stages() as on_progress:
         places = {"data": data, "images": images, "save": save}
-        options = {"follow_links": follow_links, "workers": workers or cores(), "device": device}
+        options: dict[str, Any] = {
+            "follow_links": follow_links,
+            "workers": workers or cores(),
+            "device": device,
+        }
         account = run(model, out, wanted, **places, **options, on_progress=on_progress)
     report_labels(account, out, json)
 

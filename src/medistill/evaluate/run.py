@@ -92,6 +92,7 @@ def evaluate_against(
     out: Path,
     *,
     protocols: Sequence[str] = (),
+    device: str = "auto",
     on_progress: Progress | None = None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -103,9 +104,11 @@ def evaluate_against(
     if not 2 <= len(models) <= len(ascii_uppercase):
         raise CallError(f"{len(models)} models to compare, expected 2 to {len(ascii_uppercase)}")
     for model in models:
-        open_model(model)  # all of them before the first is scored, which may take long
+        open_model(model, device)  # all of them before the first is scored, which may take long
     with writing(out):
-        comparison = compared(_entrants(models, data, out, protocols, on_progress, options))
+        comparison = compared(
+            _entrants(models, data, out, protocols, on_progress, options | {"device": device})
+        )
         write_comparison(comparison, out)
     return comparison
 

@@ -184,7 +184,7 @@ def _of_each_tower(recipe: Recipe) -> dict[Tower, Measure]:
         "text": dataclasses.replace(recipe, image_micro_batch=1, text_micro_batch=recipe.micro_batch),
     }
     measured: dict[Tower, Measure | None] = {tower: run_probe(alone[tower], tidy=True) for tower in TOWERS}
-    known = {tower: measure for tower, measure in measured.items() if measure}
+    known: dict[Tower, Measure] = {tower: measure for tower, measure in measured.items() if measure}
     return known if len(known) == len(TOWERS) else {}
 
 
