@@ -37,6 +37,17 @@ def test_too_few_pairs_to_tell_recall_from_chance_are_not_suspicious():
         watch.look({**ONE_POINT, "i2t_r@10": 1.0, "t2i_r@10": 1.0, "chance_r@10": 1.0, "n": 10}, warm=True)
 
 
+def test_a_spread_model_that_overfits_is_not_suspicious_on_a_few_pairs_and_is_on_many():
+    """As seen on 23 real studies: the cosine is far from one, recall within two standard errors of chance."""
+    spread = {"i2t_r@10": 0.609, "t2i_r@10": 0.5, "chance_r@10": 0.435, "mean_cosine": 0.233, "loss": 4.1, "n": 23}
+    few, many = CollapseWatch(), CollapseWatch()
+    for _ in range(2 * PATIENCE):
+        few.look(spread, warm=True)
+    with pytest.raises(MedistillError, match="collapsed"):
+        for _ in range(PATIENCE):
+            many.look({**BLIND, "mean_cosine": 0.233, "loss": 9.0}, warm=True)
+
+
 def test_one_good_validation_starts_the_count_again():
     watch = CollapseWatch()
     for metrics in [ONE_POINT] * (PATIENCE - 1) + [HEALTHY] + [ONE_POINT] * (PATIENCE - 1):

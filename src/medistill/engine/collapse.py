@@ -11,6 +11,8 @@ EARLIEST = 500
 """Optimizer steps before which no verdict is passed: a slow start looks just like a collapse."""
 SAME = 0.99
 """Mean cosine between embeddings of different pairs above which they are taken for one point."""
+ENOUGH = 100
+"""Validation pairs from which a loss tells: on a few dozen a model that overfits guesses no better than chance."""
 
 
 def check_finite(loss: float, step: int) -> None:
@@ -51,5 +53,5 @@ def _suspicious(metrics: Mapping[str, float]) -> bool:
     n, chance = metrics["n"], metrics["chance_r@10"]
     # Two standard errors of a proportion over n queries.
     noise = 2 * math.sqrt(chance * (1 - chance) / n)
-    blind = metrics["mean_cosine"] > SAME or metrics["loss"] > 0.99 * math.log(n)
+    blind = metrics["mean_cosine"] > SAME or (n >= ENOUGH and metrics["loss"] > 0.99 * math.log(n))
     return blind and chance + noise < 1 and metrics["i2t_r@10"] <= chance + noise
