@@ -55,6 +55,16 @@ def test_help_names_every_command_without_importing_torch():
     assert "LIGHT" in out
 
 
+@pytest.mark.parametrize(("own", "spins"), [({}, "1000"), ({"OMP_WAIT_POLICY": "active"}, "None")])
+def test_threads_that_wait_leave_the_cores_to_others_unless_told_otherwise(own, spins):
+    """Set before torch, and with it OpenMP, is there to read it."""
+    code = "import sys, os; sys.argv = ['medistill', '--help']; from medistill.cli import main; main(); "
+    code += "print('torch' in sys.modules, os.environ.get('GOMP_SPINCOUNT'))"
+    env = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")} | own
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert out.stdout.splitlines()[-1] == f"False {spins}"
+
+
 @pytest.mark.slow
 def test_help_answers_in_half_a_second():
     """Of its own work, the best of five, since the machine may be busy with something else."""
