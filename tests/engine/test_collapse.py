@@ -39,7 +39,14 @@ def test_too_few_pairs_to_tell_recall_from_chance_are_not_suspicious():
 
 def test_a_spread_model_that_overfits_is_not_suspicious_on_a_few_pairs_and_is_on_many():
     """As seen on 23 real studies: the cosine is far from one, recall within two standard errors of chance."""
-    spread = {"i2t_r@10": 0.609, "t2i_r@10": 0.5, "chance_r@10": 0.435, "mean_cosine": 0.233, "loss": 4.1, "n": 23}
+    spread = {
+        "i2t_r@10": 0.609,
+        "t2i_r@10": 0.5,
+        "chance_r@10": 0.435,
+        "mean_cosine": 0.233,
+        "loss": 4.1,
+        "n": 23,
+    }
     few, many = CollapseWatch(), CollapseWatch()
     for _ in range(2 * PATIENCE):
         few.look(spread, warm=True)
