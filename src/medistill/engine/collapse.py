@@ -12,7 +12,7 @@ EARLIEST = 500
 SAME = 0.99
 """Mean cosine between embeddings of different pairs above which they are taken for one point."""
 ENOUGH = 100
-"""Validation pairs from which a loss tells: on a few dozen a model that overfits does no better than chance."""
+"""Validation pairs from which a loss tells: on a few dozen, overfitting looks like a blind guess."""
 
 
 def check_finite(loss: float, step: int) -> None:
