@@ -1,11 +1,9 @@
-"""Everything a run depends on, as frozen dataclasses and ready recipes."""
+"""Everything a run depends on, as frozen dataclasses."""
 
 import dataclasses
-import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from medistill.errors import CallError
@@ -140,11 +138,6 @@ class Recipe:
         _check(self)
 
 
-FREE_ON_RESUME = ("workers", "log_every", "checkpoint_seconds")
-"""Fields that do not touch the weights."""
-ADDED: Mapping[str, Any] = {"image_micro_batch": 0, "text_micro_batch": 0}
-"""Fields that configs of earlier versions lack, at the values those versions trained with."""
-
 _LEAST = {
     **dict.fromkeys(("window", "micro_batch", "micro_per_step", "dim", "size", "epochs", "log_every"), 1),
     **dict.fromkeys(("queue_max_age", "validation_pairs", "min_patients"), 1),
@@ -175,124 +168,3 @@ def _check(recipe: Recipe) -> None:
     most = -(-recipe.window // recipe.micro_batch)
     if recipe.micro_per_step > most:
         raise CallError(f"micro_per_step is {recipe.micro_per_step}; a window has {most} micro-batches")
-
-
-def to_config(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain JSON values."""
-    return dataclasses.asdict(recipe)
-
-
-def from_config(config: Mapping[str, Any]) -> Recipe:
-    """The inverse of `to_config`, also an earlier version's; CallError for an unknown or absent field."""
-    known, config = {f.name for f in dataclasses.fields(Recipe)}, {**ADDED, **config}
-    if set(config) != known:
-        odd = sorted(set(config) ^ known)
-        raise CallError(f"config.json has other fields than this version's recipe ({', '.join(odd[:5])})")
-    values: dict[str, Any] = dict(config)
-    for tower in ("image", "text"):
-        values[tower] = Encoder(**config[tower])
-    return Recipe(**values)
-
-
-def read_config(path: Path) -> Recipe:
-    """The resolved recipe of a run folder's config.json."""
-    try:
-        return from_config(json.loads(path.read_text("utf-8")))
-    except (ValueError, TypeError, KeyError) as error:
-        raise CallError(f"{path} is damaged or of another version ({error}); give another --out") from error
-
-
-def differing_fields(old: Recipe, new: Recipe) -> list[str]:
-    """Fields, but those free to change, in which two recipes would train other weights."""
-    before, after = to_config(old), to_config(new)
-    return [name for name in before if before[name] != after[name] and name not in FREE_ON_RESUME]
-
-
-def _small_resnet() -> Encoder:
-    """1.2 M parameters at widths 32..256, one block a stage; GroupNorm takes the place of BatchNorm."""
-    widths = {"embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 1, 1]}
-    return Encoder(type="resnet", config={**widths, "layer_type": "basic"})
-
-
-def _small_bert() -> Encoder:
-    """0.2 M parameters: one layer of width 128."""
-    shape = {"hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 256}
-    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    return Encoder(type="bert", config={**shape, **dropout})
-
-
-def quickstart() -> Recipe:
-    """About a minute on two CPU cores: 64-pixel phantoms, 1.7 M parameters.
-
-    Memory: weights 7 MB, as much for gradients and for the teacher, 13 MB for AdamW's moments; activations
-    1.3 MB a pair, 21 MB a micro-batch; keys 0.3 MB. The process takes 0.6 GB, most of it its libraries.
-    """
-    towers: dict[str, Any] = {"image": _small_resnet(), "text": _small_bert()}
-    return Recipe(name="quickstart", **towers, epochs=3, lr=7e-4, augment=False, live_share=0.3)
-
-
-def small() -> Recipe:
-    """Some minutes on two CPU cores for a few thousand pairs: the towers of `quickstart` at 96 pixels.
-
-    Memory: as `quickstart`, but activations of 2.1 MB a pair, 34 MB a micro-batch; the process takes 0.7 GB.
-    """
-    return Recipe(name="small", image=_small_resnet(), text=_small_bert(), size=96, epochs=30, lr=5e-4)
-
-
-def chest_resnet50() -> Recipe:
-    """ResNet-50 and BERT-base at 224 pixels, window 1,024, for a card of 11 GB.
-
-    Memory: 115 M parameters in float32 are 0.46 GB; gradients and teacher as much each, AdamW's moments
-    0.92 GB: 2.3 GB in all. Activations of a pair in float32: 86 MB image, 114 MB text: 3.6 GB for 32 pairs,
-    one tower at a time; some three quarters under bf16 autocast, which leaves norms in float32. Keys of the
-    window: 2 MB. Counted by saved tensors, not measured on a card: `medistill plan` does that.
-
-    A random start needs a large corpus; `--image.pretrained` and `--text.pretrained` name weights to use.
-    """
-    return Recipe(name="chest_resnet50", image=Encoder(type="resnet"), text=Encoder(type="bert"), **_CHEST)
-
-
-def chest_vitb() -> Recipe:
-    """ViT-B/16 and BERT-base, pooled by their class tokens; otherwise as `chest_resnet50`.
-
-    `medistill export --to hub` can express this one: transformers' dual encoder takes class tokens alone.
-
-    Memory: 177 M parameters in float32 are 0.71 GB; with gradients, teacher and moments 3.5 GB. Activations
-    of a pair in float32: 117 MB image, 114 MB text, so 3.7 GB for 32 pairs; else as there.
-    """
-    image, text = (Encoder(type=kind, pooling="cls") for kind in ("vit", "bert"))
-    return Recipe(name="chest_vitb", image=image, text=text, **_CHEST)
-
-
-def msd_paper() -> Recipe:
-    """The paper's own setting (arXiv 2512.02438), as far as it is known, on the towers of `chest_resnet50`.
-
-    Known: the whole window's gradient accumulated into one optimizer step, dual momentum queues, soft
-    targets, no live term. Window and micro-batch are those of the authors' earlier SOCOLA (1,024 and 32);
-    momentum, alpha, its ramp, queue, temperature and learning rate those of ALBEF, whose targets these are.
-    """
-    known = {"micro_per_step": 32, "queue": 65536, "queue_max_age": 64}
-    albef = {"momentum": 0.995, "momentum_end": 0.995, "alpha": 0.4, "alpha_ramp": 1.0, "queue_warmup": 0.0}
-    values: dict[str, Any] = {**_CHEST, **known, **albef}
-    return Recipe(name="msd_paper", image=Encoder(type="resnet"), text=Encoder(type="bert"), **values)
-
-
-# Width, weight decay and learning rate are those of ALBEF's pretraining, an ancestor of the method.
-_CHEST: dict[str, Any] = {
-    "dim": 256,
-    "size": 224,
-    "max_tokens": 128,
-    "vocabulary": 8000,
-    "window": 1024,
-    "micro_batch": 32,
-    "momentum": 0.99,
-    "momentum_end": 0.995,
-    "epochs": 30,
-    "lr": 1e-4,
-    "weight_decay": 0.02,
-    "workers": 4,
-}
-RECIPES: Mapping[str, Callable[[], Recipe]] = {
-    f.__name__: f for f in (quickstart, small, chest_resnet50, chest_vitb, msd_paper)
-}
-"""Ready recipes by name."""
