@@ -10,6 +10,7 @@ from transformers import PretrainedConfig
 from transformers.masking_utils import create_bidirectional_mask
 
 from medistill.errors import CallError
+from medistill.model.norms import keep_half
 
 Pooling = Literal["mean", "cls"]
 _SPLIT = ("bert", "roberta", "xlm-roberta", "camembert")
@@ -21,6 +22,7 @@ class Tower(nn.Module):
 
     def __init__(self, backbone: nn.Module, config: PretrainedConfig, pooling: Pooling, *, frozen_norm: bool):
         super().__init__()
+        keep_half(backbone)
         self.backbone = backbone
         self.config = config
         self.pooling: Pooling = pooling
