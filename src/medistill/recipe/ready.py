@@ -41,9 +41,10 @@ def chest_resnet50() -> Recipe:
     """ResNet-50 and BERT-base at 224 pixels, window 1,024, for a card of 11 GB.
 
     Memory: 115 M parameters in float32 are 0.46 GB; gradients and teacher as much each, AdamW's moments
-    0.92 GB: 2.3 GB in all. Activations of a pair in float32: 86 MB image, 114 MB text: 3.6 GB for 32 pairs,
-    one tower at a time; some three quarters under bf16 autocast, which leaves norms in float32. Keys of the
-    window: 2 MB. Counted by saved tensors, not measured on a card: `medistill plan` does that.
+    0.92 GB: 2.3 GB in all. Activations of a pair on a card in bf16: 44 MB image, 41 MB text: 1.4 GB for 32
+    pairs, one tower at a time, and up to 0.17 GB of weights in bf16. In float32: 86 MB image, 78 MB text (114
+    on a CPU, which keeps the attention). Keys of the window: 2 MB. Counted by saved tensors
+    (benchmarks/bytes_a_pair.py), not measured on a card: `medistill plan` does that.
 
     A random start needs a large corpus; `--image.pretrained` and `--text.pretrained` name weights to use.
     """
@@ -56,7 +57,7 @@ def chest_vitb() -> Recipe:
     `medistill export --to hub` can express this one: transformers' dual encoder takes class tokens alone.
 
     Memory: 177 M parameters in float32 are 0.71 GB; with gradients, teacher and moments 3.5 GB. Activations
-    of a pair in float32: 117 MB image, 114 MB text, so 3.7 GB for 32 pairs; else as there.
+    of a pair on a card in bf16: 59 MB image, 41 MB text, so 1.9 GB for 32 pairs; in float32 118 and 79.
     """
     image, text = (Encoder(type=kind, pooling="cls") for kind in ("vit", "bert"))
     return Recipe(name="chest_vitb", image=image, text=text, **_CHEST)
