@@ -1,6 +1,9 @@
 """A tower that does not fit ends `train` with one line and status 2, before anything is trained."""
 
+from functools import partial
+
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, EfficientNetConfig, EfficientNetModel, T5Config, T5Model
 
@@ -97,6 +100,20 @@ def test_towers_that_do_not_fit_the_recipe_are_one_line(train, tmp_path, flags, 
     (line,) = lines(said)
     assert status == 2
     assert reason in line
+
+
+def test_a_folder_with_a_bin_alone_is_trained_on_and_one_that_runs_code_is_one_line(train, tmp_path):
+    folder = save_bert(tmp_path / "bert")
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save({**weights, "more": partial(print, "ran")}, folder / "pytorch_model.bin")
+    status, said = train("--text.pretrained", str(folder))
+    (line,) = lines(said)
+    assert status == 2
+    assert "pytorch_model.bin asks for functools.partial" in line
+    torch.save(weights, folder / "pytorch_model.bin")
+    status, said = train("--text.pretrained", str(folder))
+    assert (status, lines(said)) == (0, [])
 
 
 @pytest.mark.parametrize("text", ["clip", "t5"])

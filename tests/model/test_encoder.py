@@ -65,14 +65,6 @@ def test_pretrained_transformers_load_from_a_folder(tmp_path, model, config):
         assert build_text_tower(encoder, vocabulary=0, pad=0, max_tokens=16).width == 16
 
 
-def test_a_pickled_checkpoint_is_refused(tmp_path):
-    config = BertConfig(**BERT)
-    config.save_pretrained(tmp_path)
-    torch.save(BertModel(config).state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(CallError, match="safetensors"):
-        build_text_tower(Encoder(type="", pretrained=str(tmp_path)), vocabulary=0, pad=0, max_tokens=16)
-
-
 def test_the_wrong_number_of_channels_is_an_error_that_names_the_flag(tmp_path):
     ResNetModel(ResNetConfig(num_channels=3, **RESNET)).save_pretrained(tmp_path)
     with pytest.raises(CallError, match="--channels"):

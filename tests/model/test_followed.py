@@ -89,6 +89,34 @@ def test_a_model_of_transformers_that_asks_to_load_something_is_refused(asked, t
         medistill.open_model(f"hf:{folder}")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_type": "timm_wrapper", "architecture": "hf-hub:owner/model"},
+        {"model_type": "timm_wrapper", "architecture": "local-dir:/elsewhere"},
+        {
+            "model_type": "timm_wrapper",
+            "architecture": "resnet18",
+            "model_args": {"checkpoint_path": "a.pth"},
+        },
+        {
+            "model_type": "timm_wrapper",
+            "architecture": "resnet18",
+            "model_args": {"pretrained_cfg": {"url": "b"}},
+        },
+        {"model_type": "timm_backbone", "backbone": "hf-hub:owner/model"},
+    ],
+    ids=lambda changes: str(list(changes.values())[-1]),
+)
+def test_a_saved_model_that_lets_timm_fetch_something_is_refused(asked, model, changes):
+    config = json.loads((model / "config.json").read_text())
+    config["image"]["config"] = changes
+    (model / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CallError, match=r"asks for the architecture|gives timm|may fetch a model") as error:
+        load(model)
+    assert "\n" not in str(error.value)
+
+
 def test_a_part_with_code_of_its_own_is_refused(asked, tmp_path):
     folder = save_foreign(tmp_path, "dual")
     config = json.loads((folder / "config.json").read_text())

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from tokenizers import Tokenizer
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from medistill.data.image import grey_array, letterbox
 from medistill.model.economy import economize
-from medistill.model.encoder import ImageTower, TextTower
+from medistill.model.encoder import ImageTower, TextTower, unit_rows
 from medistill.model.grounding import PhraseMap, contributions, phrase_map
 from medistill.model.tokenizer import load_tokenizer, pad_id, token_count, tokenize, train_tokenizer
 from medistill.model.towers.build import build_image_tower, build_text_tower
@@ -101,7 +100,7 @@ class DualEncoder(nn.Module):
         return pixels.expand(-1, self.channels, -1, -1)
 
     def _projected(self, pooled: Float[Tensor, "b e"]) -> Float[Tensor, "b d"]:
-        return _unit(self.image_projection(pooled))
+        return unit_rows(self.image_projection(pooled))
 
     def embed_tokens(
         self,
@@ -110,7 +109,7 @@ class DualEncoder(nn.Module):
         lower: Float[Tensor, "b l e"] | None = None,
     ) -> Float[Tensor, "b d"]:
         """Unit embeddings of token ids."""
-        return _unit(self.text_projection(self.text(tokens, mask, lower)))
+        return unit_rows(self.text_projection(self.text(tokens, mask, lower)))
 
     @property
     def scale(self) -> float:
@@ -244,8 +243,3 @@ def assemble(recipe: Recipe, tokenizer: Tokenizer, *, vocabulary: int) -> DualEn
 
 def _arrays(images: Sequence[Image.Image | np.ndarray]) -> list[np.ndarray]:
     return [grey_array(image) if isinstance(image, Image.Image) else image for image in images]
-
-
-def _unit(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-    """Rows of norm 1, in float32 or wider whatever the tower's precision."""
-    return F.normalize(x if x.dtype == torch.float64 else x.float(), dim=1)

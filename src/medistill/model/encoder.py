@@ -4,6 +4,7 @@ from math import isqrt
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PretrainedConfig
@@ -74,7 +75,9 @@ class ImageTower(Tower):
         return self.pooled(self.backbone(images).last_hidden_state, images)
 
     def pooled(self, features: Tensor, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e"]:
-        """One row an image of the backbone's last features of it."""
+        """One row an image of the backbone's last features of it; a model of timm pools them its own way."""
+        if self._timm is not None:
+            return self._timm.forward_head(features)
         if features.ndim == 4:
             return features.mean(dim=(2, 3))
         if self.pooling == "cls":
@@ -82,10 +85,18 @@ class ImageTower(Tower):
         down, across = self._patches(images)
         return features[:, features.shape[1] - down * across :].mean(dim=1)
 
+    def has_class_token(self, images: Float[Tensor, "b c h w"]) -> bool:
+        """Whether the features of images begin with a token that stands for no place."""
+        features: Tensor = self.backbone(images).last_hidden_state
+        if not isinstance(getattr(self.config, "patch_size", None), int):
+            return features.ndim == 3  # as far as its configuration tells
+        down, across = self._patches(images)
+        return features.ndim == 3 and features.shape[1] > down * across
+
     def grid(self, features: Tensor, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e g k"] | None:
         """A layer's features as a grid over the images; None if they do not stand for places."""
         if features.ndim != 3:
-            return features if features.ndim == 4 else None
+            return features if features.ndim == 4 and self._timm is None else None
         down, across = (
             self._patches(images) if isinstance(getattr(self.config, "patch_size", None), int) else (0, 0)
         )
@@ -94,6 +105,11 @@ class ImageTower(Tower):
             if down * across != features.shape[1]:
                 return None
         return features[:, features.shape[1] - down * across :].mT.unflatten(2, (down, across))
+
+    @property
+    def _timm(self) -> Any:
+        """The network of timm in the backbone, or None."""
+        return getattr(self.backbone, "timm_model", None)
 
     def _patches(self, images: Tensor) -> tuple[int, int]:
         """How many patches are below and beside each other; class and register tokens come before them."""
@@ -105,6 +121,8 @@ class TextTower(Tower):
     """Token ids to one vector a text."""
 
     frozen_layers = 0
+    normalized = False
+    """Whether rows are made unit, as some models of sentence-transformers have it."""
 
     def freeze_lowest(self, layers: int) -> None:
         """Give the embeddings and the `layers` lowest layers no gradient and no dropout; 0 changes nothing.
@@ -184,6 +202,13 @@ class TextTower(Tower):
 
     def _pooled(self, features: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b e"]:
         if self.pooling == "cls":
-            return features[:, 0]
-        weight = mask[..., None].to(features.dtype)
-        return (features * weight).sum(dim=1) / weight.sum(dim=1)
+            row = features[:, 0]
+        else:
+            weight = mask[..., None].to(features.dtype)
+            row = (features * weight).sum(dim=1) / weight.sum(dim=1)
+        return unit_rows(row) if self.normalized else row
+
+
+def unit_rows(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+    """Rows of norm 1, in float32 or wider whatever the tower's precision."""
+    return F.normalize(x if x.dtype == torch.float64 else x.float(), dim=1)

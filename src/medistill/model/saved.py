@@ -95,7 +95,8 @@ def _tower_config(tower: ImageTower | TextTower) -> dict[str, Any]:
     shape = {
         k: v for k, v in tower.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")
     }
-    return {"config": shape, "pooling": tower.pooling, "frozen_norm": tower.frozen_norm}
+    own = {"normalized": True} if isinstance(tower, TextTower) and tower.normalized else {}
+    return {"config": shape, "pooling": tower.pooling, "frozen_norm": tower.frozen_norm, **own}
 
 
 def _tower_arguments(saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from medistill.errors import CallError, MedistillError, first_line
 from medistill.model.names import name_like
-from medistill.model.towers.pretrained import pretrained_source
+from medistill.model.towers.sentence import text_source
 
 PAD, UNKNOWN, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def _warn_of_names(texts: Sequence[str], tokenizer: Tokenizer) -> None:
 
 def load_tokenizer(name: str) -> Tokenizer:
     """The tokenizer of a pretrained text tower, from a folder or, by hub name, the network."""
-    source, local = pretrained_source(name)
+    source, local = text_source(name)
     try:
         pretrained: Any = AutoTokenizer.from_pretrained(
             source, local_files_only=local, trust_remote_code=False

@@ -18,9 +18,11 @@ class Encoder:
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Fields of that type's transformers config; what is not named keeps its default."""
     pretrained: str = ""
-    """Folder or hub name to take architecture and weights from instead. Only a hub name reads the network."""
+    """Folder or hub name to take architecture and weights from instead; `timm:NAME` is an image tower of
+    timm. Only names read the network."""
     pooling: Literal["mean", "cls"] = "mean"
-    """`mean` over image places or text tokens (no padding, no image class token); `cls`: the class token."""
+    """`mean` over image places or text tokens (no padding, no image class token); `cls`: the class token. A
+    pretrained model of sentence-transformers is pooled as its own files say."""
     frozen_layers: int = 0
     """Lowest layers of a BERT-like text tower that stay as they are, with its embeddings: no gradient, no
     dropout, the same in teacher and student."""

@@ -19,7 +19,9 @@ from transformers.utils.hub import cached_file
 from medistill.errors import CallError, MedistillError, first_line
 from medistill.model.foreign.model import ForeignModel, device_of, tried
 from medistill.model.towers.config import expect_harmless
-from medistill.model.towers.pretrained import expect_own_parts, pretrained_source, without_bars
+from medistill.model.towers.pretrained import without_bars
+from medistill.model.towers.source import pretrained_source
+from medistill.model.towers.stored import expect_own_parts
 from medistill.model.towers.trial import misfit, most_tokens, table_rows
 from medistill.model.towers.weights import is_computed, judge_weights
 from medistill.system.checksums import verify_folder

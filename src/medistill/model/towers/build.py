@@ -10,7 +10,14 @@ from medistill.errors import CallError
 from medistill.model.encoder import ImageTower, Pooling, TextTower
 from medistill.model.towers.config import random_config
 from medistill.model.towers.pretrained import pretrained_backbone, tower_of
-from medistill.model.towers.trial import most_tokens, try_image_tower, try_text_tower
+from medistill.model.towers.sentence import own_pooling, say_pooling
+from medistill.model.towers.trial import (
+    most_tokens,
+    settle_image_pooling,
+    settle_text_pooling,
+    try_image_tower,
+    try_text_tower,
+)
 from medistill.recipe import Encoder
 
 
@@ -20,7 +27,9 @@ def build_image_tower(encoder: Encoder, *, size: int, channels: int) -> ImageTow
         backbone = pretrained_backbone(encoder.pretrained, "image")
         _expect_channels(encoder.pretrained, backbone.config, channels)
         tower = ImageTower(backbone, backbone.config, encoder.pooling, frozen_norm=True)
-        try_image_tower(tower, f"pretrained {encoder.pretrained!r}", size=size, channels=channels)
+        name = f"pretrained {encoder.pretrained!r}"
+        try_image_tower(tower, name, size=size, channels=channels)
+        settle_image_pooling(tower, name, size=size, channels=channels)
         return tower
     config = random_config(encoder, {"image_size": size, **encoder.config, "num_channels": channels})
     return restore_image_tower(config, encoder.pooling, frozen_norm=False, size=size, channels=channels)
@@ -36,8 +45,12 @@ def build_text_tower(
     """
     if encoder.pretrained:
         backbone = pretrained_backbone(encoder.pretrained, "text")
-        tower = TextTower(backbone, backbone.config, encoder.pooling, frozen_norm=True)
-        try_text_tower(tower, f"pretrained {encoder.pretrained!r}", max_tokens=max_tokens, tokens=tokens)
+        name, own = f"pretrained {encoder.pretrained!r}", own_pooling(encoder.pretrained)
+        tower = TextTower(backbone, backbone.config, own.pooling or encoder.pooling, frozen_norm=True)
+        tower.normalized = own.normalized
+        say_pooling(name, own)
+        try_text_tower(tower, name, max_tokens=max_tokens, tokens=tokens)
+        settle_text_pooling(tower, name)
         return tower
     given = {"max_position_embeddings": max(max_tokens, 8), **encoder.config}
     config = random_config(encoder, {**given, "vocab_size": vocabulary, "pad_token_id": pad})
@@ -61,10 +74,17 @@ def restore_image_tower(
 
 
 def restore_text_tower(
-    config: PretrainedConfig, pooling: Pooling, *, frozen_norm: bool, max_tokens: int, tokens: int
+    config: PretrainedConfig,
+    pooling: Pooling,
+    *,
+    frozen_norm: bool,
+    max_tokens: int,
+    tokens: int,
+    normalized: bool = False,
 ) -> TextTower:
     """A text tower of that configuration, at random."""
     tower = TextTower(_random(config, frozen_norm=frozen_norm), config, pooling, frozen_norm=frozen_norm)
+    tower.normalized = normalized
     try_text_tower(tower, "the text tower", max_tokens=max_tokens, tokens=tokens)
     return tower
 

@@ -8,6 +8,7 @@ from transformers import MODEL_MAPPING, AutoConfig, PretrainedConfig
 
 from medistill.errors import CallError
 from medistill.model.encoder import Pooling
+from medistill.model.towers.of_timm import TYPE, expect_plain
 from medistill.model.towers.weights import Modality
 from medistill.recipe import Encoder
 
@@ -88,6 +89,12 @@ def expect_harmless(name: str, config: PretrainedConfig) -> None:
                     f"{name} asks for {field.strip('_')} {str(value)[:60]!r}, allowed is {known}: it would "
                     "load what is not in the folder; take the field out of config.json"
                 )
+        if part.model_type == TYPE:
+            expect_plain(name, part)
+        if part.model_type == "timm_backbone":
+            raise CallError(
+                f"{name} has a part of type timm_backbone, which may fetch a model; name another model"
+            )
         if part is not config and getattr(part, "auto_map", None):
             raise CallError(f"{name} has a part with code of its own (auto_map), which is not run")
 
@@ -100,12 +107,17 @@ def expect_values(config: Mapping[str, Any]) -> None:
             raise CallError(f"config.json of the model has {name} {str(value)[:60]!r}, expected {expected}")
     for tower in ("image", "text"):
         fields = config.get(tower)
-        if not isinstance(fields, dict) or fields.keys() != {"config", "pooling", "frozen_norm"}:
+        own = {"normalized"} if tower == "text" else set[str]()  # of text towers that make their rows unit
+        if not isinstance(fields, dict) or fields.keys() - own != {"config", "pooling", "frozen_norm"}:
             raise CallError(f"config.json of the model has no {tower} tower as `save_model` writes it")
         if fields["pooling"] not in get_args(Pooling) or not isinstance(fields["frozen_norm"], bool):
             raise CallError(
                 f"config.json of the model has an {tower} tower with the pooling "
                 f"{str(fields['pooling'])[:60]!r}, expected mean or cls, and true or false as frozen_norm"
+            )
+        if not isinstance(fields.get("normalized", True), bool):
+            raise CallError(
+                f"config.json of the model has normalized in its {tower} tower, expected true or false"
             )
         if not isinstance(fields["config"], dict):
             raise CallError(f"config.json of the model has no configuration of its {tower} tower")

@@ -1,6 +1,5 @@
-"""A backbone with weights of others: from safetensors only, all of them, never with code of its own."""
+"""A backbone with weights of others: all of them, never with code of its own."""
 
-import json
 import logging
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, nullcontext
@@ -8,26 +7,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
-from transformers.utils.hub import cached_file
 
 from medistill.errors import CallError, MedistillError, first_line
 from medistill.model.towers.config import tower_config
+from medistill.model.towers.of_timm import PREFIX, TYPE, plain_config, timm_source
+from medistill.model.towers.sentence import text_source
+from medistill.model.towers.source import pretrained_source
+from medistill.model.towers.stored import expect_own_parts, read_weights, stored_weights
 from medistill.model.towers.weights import Modality, expect_all, expect_known, lacks, prefixes
 
 _log = logging.getLogger(__name__)
 _ADAPTER = "adapter_config.json"
+_MASK = "mask_token"
+"""What stands for a hidden part of an image while DINOv2 and its like are pretrained: none is hidden here."""
 _POOLERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("altclip_vision_model", "chinese_clip_vision_model"), ("post_layernorm",)),
     **dict.fromkeys(("clip_vision_model", "metaclip_2_vision_model"), ("post_layernorm",)),
     **dict.fromkeys(("siglip_vision_model", "siglip2_vision_model"), ("head",)),
+    **dict.fromkeys(("convnext", "convnextv2"), ("layernorm",)),
 }
 """What nothing but a pooler's output goes through, by another name than `pooler`, in types of towers."""
-_QUIET = {"_raise_exceptions_for_missing_entries": False, "local_files_only": True}
 
 
 class _Loaded(NamedTuple):
@@ -50,7 +52,7 @@ def pretrained_backbone(name: str, modality: Modality) -> Any:
     Of a model of two towers the one of that modality is taken, of an encoder and a decoder the encoder. Known
     prefixes of weights are taken off. CallError for weights that are missing or left over.
     """
-    source, local = pretrained_source(name)
+    source, local = _source(name, modality)
     shown = f"pretrained {name!r} for the {modality} tower"
     given = {"local_files_only": local, "trust_remote_code": False}
     with _one_line(name), without_bars() if local else nullcontext():
@@ -61,10 +63,16 @@ def pretrained_backbone(name: str, modality: Modality) -> Any:
         config, taken = tower_config(
             f"pretrained {name!r}", AutoConfig.from_pretrained(source, **given), modality
         )
-        options = {"config": config, "use_safetensors": True, **given}
-        loaded = _loaded(*_from_transformers(AutoModel, source, **options))
+        if config.model_type == TYPE:
+            config = plain_config(config)
+        stored = stored_weights(shown, source, local=local)
+        if stored.pickled:  # read here, so that nothing but the restricted unpickler ever reads it
+            loaded = _renamed(config, read_weights(shown, stored))
+        else:
+            options = {"config": config, "use_safetensors": True, **given}
+            loaded = _loaded(*_from_transformers(AutoModel, source, **options))
         if not loaded.whole:
-            loaded = _without_prefix(shown, loaded, source, modality)
+            loaded = _without_prefix(shown, loaded, read_weights(shown, stored), modality)
     expect_all(shown, missing=loaded.missing, misshapen=loaded.misshapen)
     expect_known(shown, loaded.left_over, modality, base=loaded.backbone.base_model_prefix)
     if taken:
@@ -72,15 +80,13 @@ def pretrained_backbone(name: str, modality: Modality) -> Any:
     return loaded.backbone
 
 
-def pretrained_source(name: str) -> tuple[str, bool]:
-    """(path or hub name, whether it is a local folder); CallError for a path that is not there."""
-    if Path(name).expanduser().is_dir():
-        return str(Path(name).expanduser()), True
-    if name.startswith((".", "/", "~")):
-        raise CallError(
-            f"no folder {name!r} with pretrained weights; give a folder or a hub name (owner/model)"
-        )
-    return name, False
+def _source(name: str, modality: Modality) -> tuple[str, bool]:
+    """Where the weights lie, and whether that is a folder."""
+    if name.startswith(PREFIX):
+        if modality == "text":
+            raise CallError(f"pretrained {name!r} is a model of timm, which has image towers alone")
+        return pretrained_source(timm_source(name))
+    return text_source(name) if modality == "text" else pretrained_source(name)
 
 
 def tower_of(whole: Any) -> Any:
@@ -93,21 +99,14 @@ def tower_of(whole: Any) -> Any:
         backbone.pooler = None
     for part in _POOLERS.get(backbone.config.model_type, ()):
         backbone.get_submodule(part).requires_grad_(False)
+    for name, weights in backbone.named_parameters():
+        if name.endswith(_MASK):
+            weights.requires_grad_(False)
     return backbone
 
 
-def expect_own_parts(shown: str, folder: Path) -> None:
-    """CallError if the index of a folder's weights names files outside it."""
-    index = folder / SAFE_WEIGHTS_INDEX_NAME
-    if index.is_file():
-        for part in set(json.loads(index.read_text("utf-8"))["weight_map"].values()):
-            if Path(part).name != part:
-                raise CallError(f"{shown} names weights {str(part)[:80]!r} outside its folder")
-
-
-def _without_prefix(shown: str, loaded: _Loaded, source: str, modality: Modality) -> _Loaded:
+def _without_prefix(shown: str, loaded: _Loaded, stored: Mapping[str, Tensor], modality: Modality) -> _Loaded:
     """The same weights under names without a known prefix; as it was if there is none that helps."""
-    stored = {name: tensor for path in _weight_files(source) for name, tensor in load_file(path).items()}
     for prefix in prefixes(list(stored), modality):
         inside = {k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)}
         again = _renamed(loaded.backbone.config, inside)
@@ -145,15 +144,6 @@ def _loaded(whole: Any, report: Mapping[str, Any]) -> _Loaded:
 
 def _only(names: Iterable[str], used: set[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in used)
-
-
-def _weight_files(source: str) -> list[Path]:
-    """The safetensors files of a folder, or of a hub name that has been fetched."""
-    index = cached_file(source, SAFE_WEIGHTS_INDEX_NAME, **_QUIET)
-    if not index:
-        return [Path(str(cached_file(source, SAFE_WEIGHTS_NAME, **_QUIET)))]
-    parts = sorted(set(json.loads(Path(index).read_text("utf-8"))["weight_map"].values()))
-    return [Path(str(cached_file(source, part, **_QUIET))) for part in parts]
 
 
 @contextmanager

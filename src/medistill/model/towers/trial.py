@@ -1,5 +1,6 @@
 """A tower is tried before it is used: its width, what it takes, and that it is still."""
 
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from transformers import PretrainedConfig
 from medistill.errors import CallError, first_line
 from medistill.model.encoder import ImageTower, TextTower, Tower
 
+_log = logging.getLogger(__name__)
 _INPUT = {"image": "pixel_values", "text": "input_ids"}
 _NO_LIMIT = 1_000_000
 
@@ -55,6 +57,31 @@ def try_text_tower(tower: TextTower, name: str, *, max_tokens: int, tokens: int)
         raise
     except Exception as error:
         raise CallError(f"{name} cannot read texts of {max_tokens} tokens ({first_line(error)})") from error
+
+
+def settle_image_pooling(tower: ImageTower, name: str, *, size: int, channels: int) -> None:
+    """Pool by the mean where `cls` is asked of a tower that has no class token: Swin, SigLIP."""
+    if tower.pooling != "cls":
+        return
+    with _still(tower):
+        there = tower.has_class_token(torch.zeros(1, channels, size, size))
+    if not there:
+        tower.pooling = "mean"
+        _log.info(f"{name} has no class token: pooled by the mean")
+
+
+def settle_text_pooling(tower: TextTower, name: str) -> None:
+    """Pool by the mean where `cls` is asked of a tower whose first token sees no other: CLIP's."""
+    if tower.pooling != "cls":
+        return
+    texts = torch.tensor([[1, 1, 1], [1, 2, 2]])
+    with _still(tower):
+        one, other = tower(texts, torch.ones_like(texts, dtype=torch.bool))
+    if torch.equal(one, other):
+        tower.pooling = "mean"
+        _log.info(
+            f"{name} reads from left to right, so that its first token sees no other: pooled by the mean"
+        )
 
 
 def misfit(name: str, rows: int, tokens: int) -> str:

@@ -21,7 +21,7 @@ from medistill.system.checksums import read_checked
 from medistill.system.json_files import read_json
 
 log = logging.getLogger(__name__)
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+|timm:[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ def _origin(tower: Mapping[str, Any]) -> str:
     name = str(tower.get("pretrained") or "")
     if not name:
         return ""
-    is_public = _HUB_NAME.fullmatch(name) and not Path(name).exists()
+    is_public = _HUB_NAME.fullmatch(name) and not Path(name.removeprefix("timm:")).exists()
     return name if is_public else "weights from a local folder"
 
 
