@@ -31,7 +31,7 @@ from medistill.recipe import RECIPES, Recipe
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 """Windows whose activations are measured, in micro-batches."""
-OBJECTIVES = ("clip", "gradcache", "siglip", "moco", "msd")
+OBJECTIVES = ("clip", "fastclip", "gradcache", "siglip", "moco", "msd")
 
 
 @dataclass

@@ -78,7 +78,7 @@ def tiny_window(model: DualEncoder, pairs: int = 8, seed: int = 0) -> Window:
     tokens, mask = tokenize(model.tokenizer, tiny_texts(pairs, seed), model.max_tokens)
     study, text = torch.arange(pairs), torch.arange(pairs)
     study[:2], text[2:4] = 0, 2
-    return Window(images, tokens, mask, study, text)
+    return Window(images, tokens, mask, study, text, row=torch.arange(pairs))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,5 +1,7 @@
 """Contrastive losses: pure functions of embeddings, in float32 or wider."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -125,6 +127,30 @@ def pairwise_sigmoid(
     with torch.autocast(image.device.type, enabled=False):
         logits = _wide(scale) * _wide(image) @ _wide(text_keys).T + _wide(bias)
         return -F.logsigmoid(torch.where(positive, logits, -logits)).sum(dim=1).mean()
+
+
+def log_normalizers(
+    query: Float[Tensor, "b d"],
+    keys: Float[Tensor, "n d"],
+    positive: Bool[Tensor, "b n"],
+    own: Int[Tensor, " b"],
+    *,
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, " b"]:
+    """log g_i of global contrast (Yuan et al. 2022), of a batch: -inf for a query without a negative.
+
+        g_i = mean over the negatives j of exp(scale (query_i @ keys_j - query_i @ keys_own(i)))
+
+    own   the key of each query's own pair; every positive is left out of the mean
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        logits = _wide(scale) * _wide(query) @ _wide(keys).T
+        logits = logits - logits.gather(1, own[:, None])
+        alone = positive.all(dim=1)
+        # A sum over nothing has no gradient that is a number: such a row keeps its keys until the end.
+        mean = logits.masked_fill(positive & ~alone[:, None], -math.inf).logsumexp(dim=1)
+        mean = mean - (~positive).sum(dim=1).clamp(min=1).to(mean.dtype).log()
+        return torch.where(alone, -math.inf, mean)
 
 
 def _wide(x: Tensor) -> Tensor:

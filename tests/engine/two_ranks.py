@@ -6,7 +6,6 @@ import sys
 import torch
 from torch import distributed
 
-from medistill.data.loader import Window
 from medistill.engine.objectives import make_method
 from medistill.engine.optimizer import make_fabric, make_optimizer
 from medistill.engine.step import Batching, train_window
@@ -22,7 +21,7 @@ def method_of(fabric, name, model):
         return msd(fabric, tiny_model(), alpha=0.3, live_share=0.0)
     if name == "msd_live":
         return msd(fabric, tiny_model(), alpha=0.3, live_share=0.4)
-    return make_method(tiny_recipe(objective=name, queue_warmup=0.0), model, fabric)
+    return make_method(tiny_recipe(objective=name, queue_warmup=0.0, fastclip_version="v3"), model, fabric)
 
 
 def gradient(fabric, name, micro):
@@ -31,7 +30,7 @@ def gradient(fabric, name, micro):
     own = PAIRS // fabric.world_size
     whole = tiny_window(model, PAIRS)
     rows = slice(fabric.global_rank * own, (fabric.global_rank + 1) * own)
-    share = Window(*(getattr(whole, name)[rows] for name in ("images", "tokens", "mask", "study", "text")))
+    share = whole.part(rows, torch.device("cpu"))
     steps = Steps(model)
     wrapped = fabric.setup_module(model)
     method = method_of(fabric, name, model)
@@ -60,7 +59,7 @@ def teacher_after_steps(fabric, live_share):
     return dict(method.teacher.state_dict())
 
 
-MICRO = {"clip": 4, "moco": 4, "msd_live": 4, "msd": 3, "gradcache": 3, "siglip": 3}
+MICRO = {"clip": 4, "fastclip": 4, "moco": 4, "msd_live": 4, "msd": 3, "gradcache": 3, "siglip": 3}
 """Micro-batch of each of two ranks; where the loss compares live pairs, one process takes twice as many."""
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from medistill.engine.batching import Batching
 from medistill.engine.cached import Cached
+from medistill.engine.fastclip import FastClip
 from medistill.engine.keys import KeyQueue
 from medistill.engine.method import InBatch, Method
 from medistill.engine.msd import Moco, Msd, MsdSettings
@@ -40,7 +41,8 @@ def steps_every(recipe: Recipe) -> int:
 
 def by_tower(recipe: Recipe) -> bool:
     """Whether a step goes through one tower at a time: keys without a gradient, or with a cached one."""
-    return recipe.objective != "clip" and not (recipe.objective == "msd" and recipe.live_share)
+    live = ("clip", "fastclip") if not recipe.live_share else ("clip", "fastclip", "msd")
+    return recipe.objective not in live
 
 
 def batching_of(recipe: Recipe) -> Batching:
@@ -83,6 +85,10 @@ def _clip(recipe: Recipe, student: DualEncoder, fabric: Fabric) -> InBatch:
     return InBatch(_contrast)
 
 
+def _fastclip(recipe: Recipe, student: DualEncoder, fabric: Fabric) -> FastClip:
+    return FastClip(version=recipe.fastclip_version)
+
+
 def _gradcache(recipe: Recipe, student: DualEncoder, fabric: Fabric) -> Cached:
     return Cached(fabric, _contrast)
 
@@ -121,6 +127,7 @@ MOCO_QUEUE = 4
 _OBJECTIVES: Mapping[str, Objective] = {
     "msd": Objective(_msd, _as_set),
     "clip": Objective(_clip, _every_one),
+    "fastclip": Objective(_fastclip, _every_one),
     "gradcache": Objective(_gradcache, _micro_batches),
     "siglip": Objective(_siglip, _micro_batches),
     "moco": Objective(_moco, _every_one),

@@ -11,7 +11,7 @@ from medistill.recipe.fields import Encoder, Recipe
 
 FREE_ON_RESUME = ("workers", "log_every", "checkpoint_seconds")
 """Fields that do not touch the weights."""
-ADDED: Mapping[str, Any] = {"image_micro_batch": 0, "text_micro_batch": 0}
+ADDED: Mapping[str, Any] = {"image_micro_batch": 0, "text_micro_batch": 0, "fastclip_version": "v1"}
 """Fields that configs of earlier versions lack, at the values those versions trained with."""
 
 

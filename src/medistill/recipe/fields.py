@@ -61,10 +61,13 @@ class Recipe:
     augment: bool = True
     """Small random shift, rotation, scale and exposure; never a flip."""
 
-    objective: Literal["msd", "clip", "gradcache", "siglip", "moco"] = "msd"
+    objective: Literal["msd", "clip", "gradcache", "siglip", "moco", "fastclip"] = "msd"
     """`msd`: momentum self-distillation over the window. `clip`: InfoNCE within a micro-batch, a step each.
     `gradcache`: InfoNCE over the window, exact, a step each. `siglip`: the same, a sigmoid for each pair.
-    `moco`: a micro-batch against a queue of teacher keys, hard targets, a step each."""
+    `moco`: a micro-batch against a queue of teacher keys, hard targets, a step each. `fastclip`: as `clip`,
+    but over normalizers that are kept for every pair of the corpus."""
+    fastclip_version: Literal["v1", "v3"] = "v1"
+    """`v1` keeps the temperature as it starts, `v3` learns it (Wei et al. 2024)."""
     window: int = 256
     """Pairs that are compared with each other: the effective batch, over all ranks."""
     micro_batch: int = 16

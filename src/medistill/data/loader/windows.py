@@ -42,6 +42,8 @@ class Window:
     text: Int[Tensor, " n"]
     lower: Float[Tensor, "n l e"] | None = None
     """What the frozen layers of the text tower make of the tokens, once computed."""
+    row: Int[Tensor, " n"] | None = None
+    """Place of each pair in the corpus, for an objective that remembers pairs."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -61,7 +63,8 @@ class Window:
         # Cut on the device: a cut of the columns is not contiguous, and would be gathered in unpinned memory.
         images, tokens, mask, study, text = (x[rows].to(device, non_blocking=True) for x in columns)
         lower = None if self.lower is None else self.lower[rows, :longest].to(device, non_blocking=True)
-        return Window(images, tokens[:, :longest], mask[:, :longest], study, text, lower)
+        row = None if self.row is None else self.row[rows].to(device, non_blocking=True)
+        return Window(images, tokens[:, :longest], mask[:, :longest], study, text, lower, row)
 
 
 class WindowLoader:
@@ -196,8 +199,10 @@ def _windows(
         longest = max(part.shape[1] for part in mask)
         tokens = [F.pad(part, (0, longest - part.shape[1]), value=pad) for part in tokens]
         mask = [F.pad(part, (0, longest - part.shape[1])) for part in mask]
-        columns = (images, tokens, mask, [study[places[:, 1]]], [wordings.codes(places)])
-        yield Window(*(_together(column, pinned) for column in columns))
+        row = torch.from_numpy(places[:, 1])
+        columns = (images, tokens, mask, [study[row]], [wordings.codes(places)], [row])
+        *columns, row = (_together(column, pinned) for column in columns)
+        yield Window(*columns, row=row)
 
 
 def _together(parts: Sequence[Tensor], pinned: bool) -> Tensor:
