@@ -13,6 +13,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float32, UInt8
 
 from medistill.data.columns import column_faults, struct_columns
+from medistill.data.ids import by_group
 from medistill.data.image import decode_stored
 from medistill.data.split import validation_patients
 from medistill.data.study import NO_REPORT
@@ -108,7 +109,9 @@ class Rows:
 
     @cached_property
     def patient_ids(self) -> list[str]:
-        return self.column("patient_id")
+        """One spelling a patient, be there several in the column."""
+        first = self.corpus.first_spellings
+        return [first.get(spelling, spelling) for spelling in self.column("patient_id")]
 
     @cached_property
     def views(self) -> list[str | None]:
@@ -159,6 +162,15 @@ class Corpus:
         for number, column in enumerate(struct_columns(self.table["labels"])):
             labels[:, number] = column.cast(pa.float32()).to_numpy(zero_copy_only=False)
         return labels
+
+    @cached_property
+    def first_spellings(self) -> dict[str, str]:
+        """Other spellings of patient ids -> the first, over all splits; empty if `prepare` met none."""
+        if not self.card.get("patient_ids"):
+            return {}
+        spellings: list[str] = self.table["patient_id"].unique().to_pylist()
+        known = by_group(spellings)
+        return {spelling: first for spelling in spellings if (first := known.first(spelling)) != spelling}
 
     def cell(self, name: str, row: int) -> Any:
         """One value; an image is compared with its checksum."""

@@ -314,6 +314,9 @@ def test_spellings_that_the_source_puts_in_two_splits_are_counted(table, tmp_pat
     rows = [("a.png", "10", "Clear.", "train"), ("a.png", "10.0", "Effusion.", "test")]
     card = prepare(CsvSource(path=table(rows, ("image", "patient_id", "text", "split"))), tmp_path / "corpus")
     assert card["patient_ids"] == {"unified": 1, "by": {"decimals": 1}, "in_two_splits": 1}
+    corpus = open_corpus(tmp_path / "corpus")
+    assert corpus.split("train").patient_ids == corpus.split("test").patient_ids  # one person in every figure
+    assert sorted(corpus.table["patient_id"].to_pylist()) == ["10", "10.0"]
 
 
 @pytest.mark.parametrize("column", ["patient_id", "study_id"])
