@@ -1,7 +1,8 @@
 """Pairs per second that the window loader gives, by number of workers.
 
 Drawn radiographs, as grey JPEG files of 256 pixels and a table of their reports, become a corpus by
-`prepare csv`; the loader decodes them to 224 pixels with all augmentation and tokenization on.
+`prepare csv`; the loader decodes them to 224 pixels with all augmentation and tokenization on. With
+--for-card augmentation is left to a card, which need not be there: what the host alone does in a run on one.
 """
 
 import argparse
@@ -54,6 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--studies", type=int, default=512, help="studies to draw (default: 512)")
     parser.add_argument("--window", type=int, default=256, help="pairs in a window (default: 256)")
     parser.add_argument("--repeats", type=int, default=7, help="timings to take the median of (default: 7)")
+    parser.add_argument("--for-card", action="store_true", help="leave augmentation to a card")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     return parser.parse_args()
 
@@ -91,6 +93,7 @@ def measured(rows: Rows, workers: int, options: argparse.Namespace) -> dict[str,
     tokens = partial(tokenize, words, max_tokens=MAX_TOKENS)
     texts = wordings(rows, "text", seed=0)
     loader = WindowLoader(rows.image, texts, rows.study_ids, tokens, pad=pad_id(words), **settings)
+    loader.source.on_card = options.for_card  # before the workers are there
     windows = (len(window) for epoch in count() for window in loader.windows(epoch))
     timings = [timing(islice(windows, WINDOWS)) for _ in range(1 + options.repeats)]
     del windows, loader  # ends the workers: only then is their time counted

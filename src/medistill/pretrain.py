@@ -81,7 +81,7 @@ def make_trainer(
         augmented=recipe.augment,
         workers=recipe.workers,
         share=(fabric.global_rank, fabric.world_size),
-        pinned=fabric.device.type == "cuda",
+        device=fabric.device,
     )
     validate = make_validate(validation, size=recipe.size, most=recipe.validation_pairs)
     return Trainer(recipe, model, loader, run, fabric=fabric, validate=validate, corpus_hash=corpus_hash)

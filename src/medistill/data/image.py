@@ -93,6 +93,8 @@ def letterbox(image: np.ndarray, size: int) -> UInt8[np.ndarray, "size size"]:
     if image.shape == (size, size):
         return image
     top, left, height, width = letterbox_frame((image.shape[0], image.shape[1]), size)
+    if height == width:
+        return resized(image, size)
     square = np.zeros((size, size), np.uint8)
     square[top : top + height, left : left + width] = resized(image, size)
     return square

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -88,9 +89,11 @@ def tokenize(
     """Ids padded to the longest of `texts` and a mask that is True at tokens; cut to `max_tokens`."""
     tokenizer.enable_truncation(max_tokens)
     tokenizer.enable_padding(pad_id=pad_id(tokenizer))
-    rows = tokenizer.encode_batch(list(texts))
-    ids = torch.tensor([row.ids for row in rows], dtype=torch.long)
-    return ids, torch.tensor([row.attention_mask for row in rows], dtype=torch.bool)
+    rows = tokenizer.encode_batch_fast(list(texts))  # it does not note where in the text each token was
+    # By way of NumPy: torch takes four times as long for lists.
+    ids = np.array([row.ids for row in rows], np.int64)
+    mask = np.array([row.attention_mask for row in rows], bool)
+    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def _split_like_bert(model: models.Model) -> Tokenizer:

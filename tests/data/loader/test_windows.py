@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from medistill.data.image import letterbox
 from medistill.data.loader import Window, WindowLoader
 from medistill.data.loader.augment import augment
+from medistill.data.loader.batched import augment_on
 from medistill.data.loader.order import epoch_places, epoch_windows
 from medistill.data.loader.wording import Wordings
 from medistill.errors import MedistillError
@@ -22,7 +24,7 @@ PAIRS = 90
 """More than two chunks."""
 TEXTS = [f"report {i % 37}" for i in range(PAIRS)]
 STUDIES = [f"s{i // 3}" for i in range(PAIRS)]
-ALL, CPU = slice(None), torch.device("cpu")
+ALL, CPU, CARD = slice(None), torch.device("cpu"), torch.device("cuda")
 
 
 def image(i: int) -> np.ndarray:
@@ -232,13 +234,40 @@ def test_a_part_on_the_cpu_copies_nothing():
         assert not part.is_pinned()
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_windows_for_a_card_are_augmented_there_alike(monkeypatch, workers):
+    """A card that is this process, which sees images as they were decoded."""
+    seen: list[torch.Tensor] = []
+
+    def on_card(device, images, settings):
+        seen.append(images.clone())
+        augment_on(CPU, images, settings)
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
+    monkeypatch.setattr("medistill.data.loader.windows.augment_on", on_card)
+    for_card = list(loader(device=CARD, workers=workers).windows(1))
+    decoded = [replace(window, images=images) for window, images in zip(for_card, seen, strict=True)]
+    assert_all_same(decoded, loader(augmented=False).windows(1))
+    for one, other in zip(for_card, loader().windows(1), strict=True):
+        assert (one.images.int() - other.images.int()).abs().max() <= 1
+        assert_same(one, replace(other, images=one.images))
+
+
+def test_windows_for_a_card_come_as_they_are_if_not_augmented(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
+    assert_all_same(loader(device=CARD, augmented=False).windows(1), loader(augmented=False).windows(1))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="memory is pinned for a CUDA device")
 @pytest.mark.parametrize("workers", [0, 2])
-def test_windows_come_in_pinned_memory_if_asked(workers):
+def test_windows_for_a_card_come_in_pinned_memory(workers):
     for pinned, plain in zip(
-        loader(pinned=True, workers=workers).windows(0), loader().windows(0), strict=True
+        loader(device=CARD, workers=workers).windows(0), loader().windows(0), strict=True
     ):
-        assert all(x.is_pinned() for x in vars(pinned).values())
-        on_device = pinned.part(slice(1, 9), torch.device("cuda"))
-        back = Window(*(x.cpu() for x in vars(on_device).values()))
-        assert_same(back, plain.part(slice(1, 9), CPU))
+        names = ("images", "tokens", "mask", "study", "text")
+        assert all(getattr(pinned, name).is_pinned() for name in names)
+        for rows in (slice(1, 9), slice(1, 9), slice(9, 17), slice(17, 25), slice(0, 8)):
+            part, there = plain.part(rows, CPU), pinned.part(rows, CARD)
+            back = Window(*(getattr(there, name).cpu() for name in names))
+            assert (back.images.int() - part.images.int()).abs().max() <= 1
+            assert_same(replace(back, images=part.images), part)

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Complex64, Float, Float32, Int, UInt8
+from jaxtyping import Complex64, Float32, Float64, Int, UInt8
 
 ROTATION = 7.0
 """Degrees either way: how far a patient leans; more is repeated at the console."""
@@ -28,7 +28,7 @@ NOISE = 0.03
 
 In proportion, because noise added to black would tell the image from its border.
 """
-_OFFSETS = 256
+OFFSETS = 256
 """Places on each axis of the noise field that an image's noise may start at."""
 
 
@@ -43,8 +43,7 @@ def augment(
     augmented = np.empty_like(images)
     grid, spare = np.empty((side, side), np.complex64), np.empty((side, side), np.float32)
     # One by one: vectorized operations may round an element by its place in a batch, and this is faster too.
-    for out, image, (epoch, row) in zip(augmented, images, places, strict=True):
-        draw = np.random.default_rng((seed, int(epoch), int(row))).uniform(-1, 1, 11).tolist()
+    for out, image, draw in zip(augmented, images, draws(places, seed=seed).tolist(), strict=True):
         angle, zoom, right, down, gamma, gain, contrast, soft, noise, left, top = draw
         curve = exposure(gamma, gain, contrast)
         np.take(curve, image, out=spare, mode="clip")  # every index is valid; the default mode would copy
@@ -53,6 +52,12 @@ def augment(
         grain(film, noise, left, top, spare)
         out[:] = np.clip(np.add(film, 0.5, out=spare), 0, 255, out=spare)
     return augmented
+
+
+def draws(places: Int[np.ndarray, "n 2"], *, seed: int) -> Float64[np.ndarray, "n 11"]:
+    """Eleven numbers in -1..1 for each image: all the chance there is."""
+    own = (np.random.default_rng((seed, epoch, row)) for epoch, row in places.tolist())
+    return np.stack([random.uniform(-1, 1, 11) for random in own])
 
 
 def exposure(gamma: float, gain: float, contrast: float) -> Float32[np.ndarray, " 256"]:
@@ -104,13 +109,13 @@ def grain(
 ) -> None:
     """Multiply in place by 1 plus noise; draws in -1..1."""
     side = len(image)
-    x, y = (int(_OFFSETS / 2 * (offset + 1)) for offset in (left, top))
-    np.multiply(_noise_field(side + _OFFSETS)[y : y + side, x : x + side], NOISE * strength, out=spare)
+    x, y = (int(OFFSETS / 2 * (offset + 1)) for offset in (left, top))
+    np.multiply(noise_field(side + OFFSETS)[y : y + side, x : x + side], NOISE * strength, out=spare)
     spare += 1
     image *= spare
 
 
 @cache
-def _noise_field(side: int) -> Float[np.ndarray, "side side"]:
+def noise_field(side: int) -> Float32[np.ndarray, "side side"]:
     """Standard normal noise, the same everywhere; one for each image would cost as much as all else."""
     return np.random.default_rng(0).standard_normal((side, side), np.float32)

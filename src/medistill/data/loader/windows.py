@@ -2,23 +2,26 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import count, islice
 from multiprocessing.util import Finalize
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from medistill.data.image import letterbox
-from medistill.data.loader.augment import augment
+from medistill.data.loader.augment import augment, draws
+from medistill.data.loader.batched import augment_on, settings
+from medistill.data.loader.on_card import ImagesOnCard
 from medistill.data.loader.order import epoch_windows, shared_windows, window_sizes
+from medistill.data.loader.packed import Packed, packed, unpacked
 from medistill.data.loader.wording import Wordings
 from medistill.data.loader.workers import Workers
 
+_CPU = torch.device("cpu")
 _CHUNK = 32
 """Pairs that a worker makes at once: several share a window, and each holds little shared memory."""
 ReadImage = Callable[[int], np.ndarray]
@@ -27,8 +30,10 @@ Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 """n texts -> ids and mask, (n, l) each; it is sent to the workers, so it must pickle."""
 Places = Int[np.ndarray, "_ 2"]
 """(epoch, row) of each pair."""
-Chunk = tuple[UInt8[Tensor, "_ _ _"], Int[Tensor, "_ _"], Bool[Tensor, "_ _"]]
-"""Images, token ids and mask of some pairs."""
+Asked = Float32[np.ndarray, "_ 267"] | None
+"""What a card has yet to make of the images; None if that is done, or nothing."""
+Chunk = Packed
+"""Token ids, what a card is asked for if it is, mask and images of some pairs."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,21 @@ class Window:
     def part(self, rows: slice, device: torch.device) -> "Window":
         """Some of the pairs on `device`, the tokens cut to the longest text among them.
 
-        From pinned memory nothing here waits for the device.
+        From pinned memory nothing here waits for the device, and the images of the rows that follow are
+        copied while it works on these.
         """
         longest = int(self.mask[rows].sum(dim=1).max())
-        columns = (self.images, self.tokens, self.mask, self.study, self.text)
+        columns = (self.tokens, self.mask, self.study, self.text)
         # Cut on the device: a cut of the columns is not contiguous, and would be gathered in unpinned memory.
-        images, tokens, mask, study, text = (x[rows].to(device, non_blocking=True) for x in columns)
+        tokens, mask, study, text = (x[rows].to(device, non_blocking=True) for x in columns)
         lower = None if self.lower is None else self.lower[rows, :longest].to(device, non_blocking=True)
         row = None if self.row is None else self.row[rows].to(device, non_blocking=True)
+        images = self._images.part(rows, device) if device.type == "cuda" else self.images[rows].to(device)
         return Window(images, tokens[:, :longest], mask[:, :longest], study, text, lower, row)
+
+    @cached_property
+    def _images(self) -> ImagesOnCard:
+        return ImagesOnCard(self.images)
 
 
 class WindowLoader:
@@ -76,7 +87,8 @@ class WindowLoader:
     pad      token id that fills up short texts
     window   pairs in a window, over all parts
     share    (i, n): this process loads the i-th of n equal parts of each window, from 0
-    pinned   windows come in pinned memory, from which copies to a CUDA device need no waiting
+    device   where the windows will be used: for a CUDA device they come in pinned memory, from which copies
+             need no waiting, and are augmented there, which costs a core more than decoding does
     """
 
     def __init__(
@@ -93,7 +105,7 @@ class WindowLoader:
         augmented: bool,
         workers: int,
         share: tuple[int, int] = (0, 1),
-        pinned: bool = False,
+        device: torch.device = _CPU,
     ):
         part, parts = share
         if window % parts or not 0 <= part < parts:
@@ -102,12 +114,15 @@ class WindowLoader:
             )
         self.pairs, self.window, self.seed, self.share = len(wordings), window, seed, share
         self.study, self.wordings = _codes(study_ids), wordings
-        self.pad, self.workers, self.pinned = pad, workers, pinned
-        self.source = _Chunks(read_image, wordings, tokenize, size=size, seed=seed, augmented=augmented)
+        self.pad, self.workers, self.device = pad, workers, device
+        on_card = device.type == "cuda"
+        self.source = _Chunks(
+            read_image, wordings, tokenize, size=size, seed=seed, augmented=augmented, on_card=on_card
+        )
         self._workers = Workers(self.source, workers=workers, seed=seed)
         # Runs when the loader is gone, at the latest at exit: before the queues to the workers close, at 10.
         Finalize(self, self._workers.close, exitpriority=100)
-        self._coming: Generator[Window] | None = None
+        self._coming: Generator[tuple[Window, Asked]] | None = None
         self._next: tuple[int, int] | None = None
         """Epoch and number of the window that `_coming` gives next; None if it cannot go on."""
 
@@ -130,11 +145,12 @@ class WindowLoader:
             if coming is None or self._next != (epoch, number):
                 coming = self._begin(epoch, number)
             self._next = None  # until it came without an error
-            window = next(coming)
+            window, asked = next(coming)
             self._next = (epoch, number + 1) if number + 1 < windows else (epoch + 1, 0)
-            yield window
+            # Here, not in the thread: what it asked of a card would spoil a graph that is being captured.
+            yield _for_card(window, asked, self.device) if self.device.type == "cuda" else window
 
-    def _begin(self, epoch: int, number: int) -> Generator[Window]:
+    def _begin(self, epoch: int, number: int) -> Generator[tuple[Window, Asked]]:
         share = partial(shared_windows, self.pairs, self.window, seed=self.seed, share=self.share)
         chunks = (chunk for window in _endless(share, epoch, number) for chunk in _cut(window))
         join = partial(
@@ -143,7 +159,6 @@ class WindowLoader:
             study=self.study,
             wordings=self.wordings,
             pad=self.pad,
-            pinned=self.pinned,
         )
         self._coming = self._workers.results(chunks, join)
         return self._coming
@@ -161,16 +176,21 @@ class _Chunks(Dataset[Chunk]):
         size: int,
         seed: int,
         augmented: bool,
+        on_card: bool,
     ):
         self.read_image, self.wordings, self.tokenize = read_image, wordings, tokenize
-        self.size, self.seed, self.augmented = size, seed, augmented
+        self.size, self.seed, self.augmented, self.on_card = size, seed, augmented, on_card
 
     def __getitem__(self, places: Places) -> Chunk:
         rows: list[int] = places[:, 1].tolist()
         images = np.stack([letterbox(self.read_image(row), self.size) for row in rows])
-        if self.augmented:
+        ids, mask = self.tokenize(self.wordings.texts(places))
+        asked = list[np.ndarray]()
+        if self.augmented and self.on_card:
+            asked = [settings(draws(places, seed=self.seed))]
+        elif self.augmented:
             images = augment(images, places, seed=self.seed)
-        return torch.from_numpy(images), *self.tokenize(self.wordings.texts(places))
+        return packed([ids.numpy(), *asked, mask.numpy(), images])
 
 
 def _endless(share: Callable[..., list[Places]], epoch: int, number: int) -> Iterator[Places]:
@@ -185,29 +205,35 @@ def _cut(window: Places) -> list[Places]:
 
 
 def _windows(
-    order: Iterator[Places],
-    chunks: Iterator[Chunk],
-    *,
-    study: Tensor,
-    wordings: Wordings,
-    pad: int,
-    pinned: bool,
-) -> Generator[Window]:
+    order: Iterator[Places], chunks: Iterator[Chunk], *, study: Tensor, wordings: Wordings, pad: int
+) -> Generator[tuple[Window, Asked]]:
     """Each window of the order, put together of its chunks."""
     for places in order:
-        images, tokens, mask = zip(*islice(chunks, len(_cut(places))), strict=True)
-        longest = max(part.shape[1] for part in mask)
-        tokens = [F.pad(part, (0, longest - part.shape[1]), value=pad) for part in tokens]
-        mask = [F.pad(part, (0, longest - part.shape[1])) for part in mask]
+        made = [unpacked(chunk) for chunk in islice(chunks, len(_cut(places)))]
+        tokens, *asked, mask, images = zip(*made, strict=True)
+        columns = (torch.from_numpy(np.concatenate(images)), _padded(tokens, pad), _padded(mask, False))
         row = torch.from_numpy(places[:, 1])
-        columns = (images, tokens, mask, [study[row]], [wordings.codes(places)], [row])
-        *columns, row = (_together(column, pinned) for column in columns)
-        yield Window(*columns, row=row)
+        window = Window(*columns, study[row], wordings.codes(places), row=row)
+        yield window, np.concatenate(asked[0]) if asked else None
 
 
-def _together(parts: Sequence[Tensor], pinned: bool) -> Tensor:
-    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
-    return torch.cat(list(parts), out=torch.empty(shape, dtype=parts[0].dtype, pin_memory=pinned))
+def _padded(parts: Sequence[np.ndarray], value: int) -> Tensor:
+    """The rows of all parts, those of shorter parts filled up."""
+    shape = (sum(len(part) for part in parts), max(part.shape[1] for part in parts))
+    whole, row = np.full(shape, value, parts[0].dtype), 0
+    for part in parts:
+        whole[row : row + len(part), : part.shape[1]] = part
+        row += len(part)
+    return torch.from_numpy(whole)
+
+
+def _for_card(window: Window, asked: Asked, device: torch.device) -> Window:
+    """In pinned memory, and augmented if that is still to be done."""
+    pinned = {name: column.pin_memory() for name, column in vars(window).items() if column is not None}
+    window = Window(**pinned)
+    if asked is not None:
+        augment_on(device, window.images, torch.from_numpy(asked).pin_memory())
+    return window
 
 
 def _codes(values: Sequence[str]) -> Int[Tensor, " n"]:

@@ -112,7 +112,9 @@ def model_at_random(recipe: Recipe) -> DualEncoder:
     return assemble(recipe, tokenizer, vocabulary=recipe.vocabulary)
 
 
-def synthetic_window(recipe: Recipe, model: DualEncoder, pairs: int) -> Window:
+def synthetic_window(
+    recipe: Recipe, model: DualEncoder, pairs: int, device: torch.device | None = None
+) -> Window:
     """Noise images and texts of the greatest length, a study each, by way of the real loader."""
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (pairs, recipe.size, recipe.size), dtype=np.uint8)
@@ -128,6 +130,7 @@ def synthetic_window(recipe: Recipe, model: DualEncoder, pairs: int) -> Window:
         seed=recipe.seed,
         augmented=recipe.augment,
         workers=0,
+        device=device or torch.device("cpu"),
     )
     return dataclasses.replace(next(loader.windows(0)), text=torch.arange(pairs))
 
@@ -139,7 +142,7 @@ def _train(fabric: Fabric, recipe: Recipe, model: DualEncoder) -> tuple[float, f
     its start as well. On a CPU the memory of freed tensors is not all used again, and the peak of a small
     model goes on growing for some windows: they are gone through where that takes no time.
     """
-    window = synthetic_window(recipe, model, probed_window(recipe))
+    window = synthetic_window(recipe, model, probed_window(recipe), fabric.device)
     batching = batching_of(recipe)
     batching.per_step = min(batching.per_step, len(window))
     if recipe.objective == "msd":
