@@ -29,7 +29,7 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
         "dicom phantom rule_labels studies",
         "deep",
         "image",
-        "corpus sources",
+        "ahead corpus sources",
         "check loader prepare",
     ),
     "medistill.evaluate": (

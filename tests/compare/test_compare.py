@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from medistill.compare.pool import Pool
+from medistill.errors import CallError
 from tests.cli.test_cli import call, one_line
 from tests.compare.test_worker import wait_until
 
@@ -30,10 +32,26 @@ def test_a_wrong_call_is_one_line_and_leaves_nothing_behind(tiny_corpus, tmp_pat
         (["clip", "msd", "--jobs", 0], "--jobs is 0"),
         (["clip", "msd", "--window", 64], "largest window is 40"),
         (["clip", "--budgets", "money"], "money"),
+        (["clip", "msd", "--device", "gpu"], "expected auto, cpu, cuda or cuda:N"),
     ):
         assert call(*arguments(tiny_corpus, out, *more)) == 2
         assert said in one_line(capsys)
         assert not out.exists()
+
+
+@pytest.mark.parametrize(("flag", "left"), [((), "3"), (("--device", "cpu"), "")])
+def test_cells_see_the_device_that_the_command_says(tiny_corpus, tmp_path, monkeypatch, capsys, flag, left):
+    seen = []
+
+    def stop(*_):
+        seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        raise CallError("far enough")
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setattr(Pool, "run", stop)
+    assert call(*arguments(tiny_corpus, tmp_path / "out", "clip", "msd", *flag)) == 2
+    assert "far enough" in one_line(capsys)
+    assert seen == [left]
 
 
 def test_every_recipe_field_is_a_flag(capsys):

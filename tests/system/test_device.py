@@ -1,10 +1,12 @@
 """A model runs where it is sent, and on a card by itself if there is one."""
 
+import os
+
 import pytest
 import torch
 
 from medistill.errors import CallError
-from medistill.system.device import chosen_device
+from medistill.system.device import chosen_device, the_only_device
 
 
 def cards(monkeypatch, count):
@@ -40,3 +42,24 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(monkeypatch, count, n
     with pytest.raises(CallError, match=reason) as refusal:
         chosen_device(name)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("seen", "name", "left"),
+    [
+        (None, "cpu", ""),
+        (None, "cuda", "0"),
+        (None, "cuda:1", "1"),
+        ("5,GPU-7c", "cuda:1", "GPU-7c"),
+        ("5,7", "auto", "5,7"),
+        (None, "auto", None),
+    ],
+)
+def test_processes_started_meanwhile_see_one_device(monkeypatch, seen, name, left):
+    cards(monkeypatch, 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if seen:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    with the_only_device(name):
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == left
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == seen

@@ -40,6 +40,7 @@ def compare(
     memory: str = "",
     settings: Path | None = None,
     jobs: int = 1,
+    device: str = "auto",
     group_readable: bool = False,
     json: bool = False,
 ) -> None:
@@ -59,6 +60,7 @@ def compare(
         memory: Bytes each may take, such as 11GB: its micro-batch becomes the largest that fits.
         settings: JSON file of recipe fields for some: {"gradcache-16": {"objective": "gradcache", ...}}.
         jobs: Training runs at once, each on its share of the cores.
+        device: Where all are trained and evaluated: auto (the first card, else the CPU), cpu, cuda or cuda:N.
         group_readable: Let the group read what is written; its owner alone reads it otherwise.
         json: Print results.json on standard output.
     """
@@ -76,7 +78,7 @@ def compare(
         memory=memory,
     )
     with files_for(group=group_readable), cells_bar(comparison) as on_shares:
-        results = run(comparison, data, out, jobs=jobs, on_shares=on_shares)
+        results = run(comparison, data, out, jobs=jobs, on_shares=on_shares, device=device)
     if json:
         print_json(results)
     for table in tables(results):

@@ -23,6 +23,7 @@ from medistill.errors import CallError
 from medistill.pretrain import check_fits
 from medistill.recipe import Recipe
 from medistill.system.atomic import write_atomically
+from medistill.system.device import chosen_device, the_only_device
 from medistill.system.json_files import read_json
 from medistill.system.locks import being_trained, locked
 from medistill.system.memory import parse_memory
@@ -60,15 +61,21 @@ def make_comparison(
 
 
 @private_files()
-def compare(comparison: Comparison, data: Path, out: Path, *, jobs: int, on_shares: OnShares) -> Results:
-    """Run what is missing of the comparison in `out`; writes and returns results.json, and page.html."""
+def compare(
+    comparison: Comparison, data: Path, out: Path, *, jobs: int, on_shares: OnShares, device: str = "auto"
+) -> Results:
+    """Run what is missing of the comparison in `out`; writes and returns results.json, and page.html.
+
+    device   where all are trained and evaluated, as `chosen_device` takes it
+    """
     if jobs < 1:
         raise CallError(f"--jobs is {jobs}; at least 1 is needed")
+    chosen_device(device)
     corpus = open_corpus(data)
     _check_corpus(comparison, corpus)
     claim_settings(comparison, corpus.card["sha256"], out)
     out.mkdir(parents=True, exist_ok=True)
-    with locked(out, being_trained(out)), stop_requests() as stopping:
+    with the_only_device(device), locked(out, being_trained(out)), stop_requests() as stopping:
         comparison = at_equal_memory(comparison, out)
         pool = Pool(out, data, jobs, stopping)
         trials = trial_cells(comparison)

@@ -22,7 +22,7 @@ from medistill.data.corpus import open_corpus
 from medistill.engine.track import best_validation, read_track, standing
 from medistill.errors import CallError, MedistillError, StoppedError
 from medistill.evaluate.evaluation import evaluate_model
-from medistill.model.saved import load
+from medistill.model.any_model import open_model
 from medistill.pretrain import pretrain
 from medistill.recipe import read_config
 from medistill.system.atomic import write_atomically
@@ -94,7 +94,7 @@ def trained(run: Path) -> Result:
 
 def evaluated(folder: Path, data: Path) -> dict[str, Any]:
     """The figures of the delivered model on the test split; their resampled values go into spread.npz."""
-    evaluation = evaluate_model(load(folder / RUN, "auto"), open_corpus(data), split="test")
+    evaluation = evaluate_model(open_model(folder / RUN, "auto"), open_corpus(data), split="test")
     write_spread(folder / SPREAD, evaluation.spread)
     return evaluation.metrics
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medistill.errors import CallError, MedistillError
+from medistill.model.dual import DualEncoder
 from medistill.model.writing import known_scripts
 from medistill.system.shown import check_unicode
 
@@ -49,6 +50,11 @@ class UnitEmbedder:
     def scripts(self) -> frozenset[str] | None:
         """Those that its vocabulary has letters of; None if it cannot be read."""
         return known_scripts(self.model)
+
+    @property
+    def square(self) -> int | None:
+        """The side in pixels of the square that it letterboxes every image to; None if it does otherwise."""
+        return self.model.size if isinstance(self.model, DualEncoder) else None
 
     @property
     def preprocessing(self) -> Mapping[str, Any] | None:

@@ -7,7 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Int
 
+from medistill.data.ahead import Ahead
 from medistill.data.studies import Gallery, Studies, gallery_of
+from medistill.model.embedder import UnitEmbedder
 from medistill.model.remembering import Remembering
 
 _BATCH = 64
@@ -41,15 +43,18 @@ def embed_images(
     on_done: Callable[[int], None] | None = None,
 ) -> Float32[np.ndarray, "n d"]:
     """The embeddings of these rows' images, a batch at a time; `on_done` hears how many each batch held."""
-    if isinstance(model, Remembering):
-        return model.encode_rows(rows, chosen, on_done)
-    parts: list[np.ndarray] = []
-    for start in range(0, len(chosen), _BATCH):
-        images = [rows.image(int(row)) for row in chosen[start : start + _BATCH]]
-        parts.append(as_array(model.encode_images(images)))
-        if on_done:
-            on_done(len(images))
-    return np.concatenate(parts)
+    square = model.square if isinstance(model, UnitEmbedder) else None
+    with Ahead(rows, size=square, most=len(chosen)) as ahead:
+        if isinstance(model, Remembering):
+            return model.encode_rows(ahead, chosen, on_done)
+        ahead.expect(chosen)
+        parts: list[np.ndarray] = []
+        for start in range(0, len(chosen), _BATCH):
+            images = [ahead.image(int(row)) for row in chosen[start : start + _BATCH]]
+            parts.append(as_array(model.encode_images(images)))
+            if on_done:
+                on_done(len(images))
+        return np.concatenate(parts)
 
 
 def embed_texts(model: Embedder, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:

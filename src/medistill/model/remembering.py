@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 from xxhash import xxh3_64_digest
 
+from medistill.data.ahead import Ahead
 from medistill.model.embedder import UnitEmbedder, check_texts
 from medistill.model.fingerprint import embedder_name
 from medistill.system.locks import locked
@@ -33,6 +34,9 @@ class Remembering(UnitEmbedder):
     def __init__(self, model: Any, folder: Path) -> None:
         super().__init__(model)
         self._store = _Records(folder, embedder_name(model))
+        self._asked: tuple[Any, list[int]] = (None, [])
+        self._keys: list[bytes] = []
+        """Of the images last asked for."""
 
     def encode_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
         check_texts(texts)
@@ -47,12 +51,22 @@ class Remembering(UnitEmbedder):
         self, rows: Any, chosen: Sequence[int] | np.ndarray, on_done: Callable[[int], None] | None = None
     ) -> Float32[np.ndarray, "n d"]:
         """The embeddings of these rows' images; what is known is not even decoded."""
-        keys = [sha256(b"image\0" + rows.stored(int(row))).digest() for row in chosen]
+        keys = self.expect_rows(rows, chosen)
 
         def embed(places: Sequence[int]) -> np.ndarray:
             return self.encode_images([rows.image(int(chosen[place])) for place in places])
 
         return self._store.all_of(keys, embed, on_done)
+
+    def expect_rows(self, rows: Any, chosen: Sequence[int] | np.ndarray) -> list[bytes]:
+        """Have those images decoded that are not known yet, if `rows` is `Ahead`; the key of each image."""
+        asked = (rows, [int(row) for row in chosen])
+        if asked != self._asked:
+            self._keys = [sha256(b"image\0" + rows.stored(row)).digest() for row in asked[1]]
+            self._asked = asked
+        if isinstance(rows, Ahead):
+            rows.expect([asked[1][place] for place in self._store.missing(self._keys)])
+        return self._keys
 
 
 class _Records:
@@ -76,12 +90,7 @@ class _Records:
         on_done: Callable[[int], None] | None,
     ) -> Float32[np.ndarray, "n d"]:
         """The vector of each key; `embed` is asked for those that are not there, by their places."""
-        self._forget_damaged(keys)
-        first: dict[bytes, int] = {}
-        for place, key in enumerate(keys):
-            if key not in self._places:
-                first.setdefault(key, place)
-        missing = list(first.values())
+        missing = self.missing(keys)
         if on_done and len(missing) < len(keys):
             on_done(len(keys) - len(missing))
         for start in range(0, len(missing), _AT_ONCE):
@@ -90,6 +99,15 @@ class _Records:
             if on_done:
                 on_done(len(places))
         return self._vectors(keys)
+
+    def missing(self, keys: Sequence[bytes]) -> list[int]:
+        """The places of those that are not there or damaged, each once."""
+        self._forget_damaged(keys)
+        first: dict[bytes, int] = {}
+        for place, key in enumerate(keys):
+            if key not in self._places:
+                first.setdefault(key, place)
+        return list(first.values())
 
     def _forget_damaged(self, keys: Iterable[bytes]) -> None:
         known = {key: self._places[key] for key in keys if key in self._places}

@@ -1,5 +1,7 @@
 """Embed a corpus: the table that indexes are filled from."""
 
+import contextlib
+import itertools
 import logging
 import shutil
 from collections.abc import Iterator
@@ -9,8 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
+from jaxtyping import Float32, Int
 
 from medistill import __version__
+from medistill.data.ahead import Ahead
 from medistill.data.corpus import Corpus, Rows, corpus_hash, open_corpus
 from medistill.data.study import NO_REPORT
 from medistill.errors import CallError, MedistillError
@@ -109,24 +113,35 @@ def _write(
 def _batches(
     schema: pa.Schema, about: About, embedder: Remembering, corpus: Corpus
 ) -> Iterator[pa.RecordBatch]:
-    rows, total = Rows(corpus, np.arange(corpus.table.num_rows)), corpus.table.num_rows
-    for start in range(0, total, _ROWS):
-        some = np.arange(start, min(start + _ROWS, total))
-        cells = case_cells(corpus, start, len(some), about.findings)
-        try:
-            images = embedder.encode_rows(rows, some)
-        except MedistillError:  # one image never ends the whole
-            some = np.array([row for row in some.tolist() if _is_readable(rows, row)], np.int64)
+    total = corpus.table.num_rows
+    parts = [np.arange(start, min(start + _ROWS, total)) for start in range(0, total, _ROWS)]
+    with Ahead(Rows(corpus, np.arange(total)), size=embedder.square, most=total) as rows:
+        for part, following in itertools.zip_longest(parts, parts[1:], fillvalue=np.arange(0)):
+            some, images = _embedded(part, rows, embedder)
+            with contextlib.suppress(MedistillError):  # it comes again when they are embedded
+                embedder.expect_rows(rows, following)  # decoded while texts are embedded
             if not len(some):
                 continue
-            cells = [cell.take(pa.array(some - start)) for cell in cells]
-            images = embedder.encode_rows(rows, some)
-        texts = cells[CASE_COLUMNS.index("text")].to_pylist()
-        columns = [*cells, pa.array(some), _vectors(images), _text_vectors(texts, embedder, about.dim)]
-        yield pa.record_batch(columns, schema=schema)
+            cells = case_cells(corpus, int(part[0]), len(part), about.findings)
+            if len(some) < len(part):
+                cells = [cell.take(pa.array(some - part[0])) for cell in cells]
+            texts = cells[CASE_COLUMNS.index("text")].to_pylist()
+            columns = [*cells, pa.array(some), _vectors(images), _text_vectors(texts, embedder, about.dim)]
+            yield pa.record_batch(columns, schema=schema)
 
 
-def _is_readable(rows: Rows, row: int) -> bool:
+def _embedded(
+    part: np.ndarray, rows: Ahead, embedder: Remembering
+) -> tuple[Int[np.ndarray, " n"], Float32[np.ndarray, "n d"]]:
+    """Those of some rows whose images can be read, with their vectors: one image never ends the whole."""
+    try:
+        return part, embedder.encode_rows(rows, part)
+    except MedistillError:
+        some = np.array([row for row in part.tolist() if _is_readable(rows, row)], np.int64)
+        return some, embedder.encode_rows(rows, some)
+
+
+def _is_readable(rows: Ahead, row: int) -> bool:
     try:
         rows.decoded(row)
     except MedistillError:

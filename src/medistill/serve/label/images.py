@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from medistill.data.ahead import Ahead
 from medistill.data.corpus import Corpus, Rows, corpus_hash, open_corpus
 from medistill.errors import CallError, MedistillError
 from medistill.serve.reading import Seen
@@ -114,6 +115,8 @@ class CorpusImages:
 
     corpus: Corpus
     rows: Rows
+    size: int | None = None
+    """The side of the square that images may come letterboxed to."""
     columns: tuple[str, ...] = ("row", "study_id", "patient_id", "split")
 
     def __len__(self) -> int:
@@ -126,19 +129,26 @@ class CorpusImages:
         return [(str(row), *names) for row, *names in zip(range(start, end), *named, strict=True)]
 
     def seen(self, start: int) -> Generator[Seen]:
-        """The images from one row on."""
-        return (self.one(row) for row in range(start, len(self)))
+        """The images from one row on, decoded ahead."""
+        with Ahead(self.rows, size=self.size, most=len(self) - start) as ahead:
+            ahead.expect(range(start, len(self)))
+            for row in range(start, len(self)):
+                yield _seen(ahead, row)
 
     def one(self, row: int) -> Seen:
         """The image of one row, or why not."""
-        try:
-            return self.rows.decoded(row)
-        except MedistillError as error:
-            return GaveUp(str(error))
+        return _seen(self.rows, row)
 
     def described(self) -> dict[str, Any]:
         """Which corpus it is."""
         return {"kind": "corpus", "rows": len(self), "sha256": corpus_hash(self.corpus)}
+
+
+def _seen(rows: Rows | Ahead, row: int) -> Seen:
+    try:
+        return rows.decoded(row)
+    except MedistillError as error:
+        return GaveUp(str(error))
 
 
 def corpus_images(path: Path) -> CorpusImages:

@@ -6,13 +6,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from medistill import __version__
 from medistill.errors import CallError
 from medistill.model.any_model import open_model
-from medistill.model.dual import DualEncoder
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.fingerprint import model_hash
 from medistill.serve.embedding import Batch, embedded
@@ -107,11 +107,13 @@ def _opened(
         raise CallError("give either --data CORPUS or --images DIR")
     shown = corpus_images(data) if data else None
     opened = open_model(model, device)
-    size = opened.size if isinstance(opened, DualEncoder) else None
-    read = functools.partial(read_images, size=size, workers=workers)
+    square = UnitEmbedder(opened).square
+    read = functools.partial(read_images, size=square, workers=workers)
     if shown is None:
         assert images is not None
         shown = find(images, read)
+    else:
+        shown = replace(shown, size=square)
     return shown, maker_of(wanted, shown, read), opened
 
 
