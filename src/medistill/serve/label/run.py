@@ -11,6 +11,7 @@ from typing import Any
 
 from medistill import __version__
 from medistill.errors import CallError
+from medistill.evaluate.prompts.own import own_prompts
 from medistill.model.any_model import open_model
 from medistill.model.dual import DualEncoder
 from medistill.model.embedder import UnitEmbedder
@@ -112,7 +113,7 @@ def _opened(
     if shown is None:
         assert images is not None
         shown = find(images, read)
-    return shown, maker_of(wanted, shown, read), opened
+    return shown, maker_of(wanted, shown, read, own_prompts(opened)), opened
 
 
 def _finished(out: Path, sidecar: Path, call: dict[str, Any]) -> dict[str, Any] | None:
