@@ -24,8 +24,10 @@ from medistill.engine.gather import ranks
 from medistill.engine.loop import Trainer, Validate, Watch
 from medistill.engine.optimizer import make_fabric
 from medistill.errors import CallError, MedistillError
+from medistill.evaluate.prompts.derived import derive_prompts
 from medistill.evaluate.tasks.retrieval import validation_metrics
 from medistill.model.dual import DualEncoder
+from medistill.model.saved import save_prompts
 from medistill.model.start import start_model
 from medistill.model.tokenizer import pad_id, tokenize
 from medistill.objective import info_nce
@@ -58,6 +60,21 @@ def _train(
     if fabric.is_global_zero:
         write_checked(run / "config.json", json.dumps(to_config(recipe), indent=1) + "\n")
     trainer.fit(watch)
+    if fabric.is_global_zero:
+        leave_prompts(recipe, rows, run / "model")
+
+
+def leave_prompts(recipe: Recipe, rows: Rows, model: Path) -> None:
+    """Write what to ask the model about each finding, in the words of the reports it was trained on.
+
+    Nothing where they hold no such words; it is then asked by plain templates.
+    """
+    options = wordings(rows, recipe.section, seed=recipe.seed).options
+    said = [(text, who) for texts, who in zip(options, rows.patient_ids, strict=True) for text in texts]
+    reports, patients = zip(*dict.fromkeys(said), strict=True)
+    prompts = derive_prompts(reports, patients, rows.corpus.findings, min_patients=recipe.min_patients)
+    if prompts:
+        save_prompts(prompts, model)
 
 
 def make_trainer(

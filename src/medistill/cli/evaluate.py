@@ -79,7 +79,7 @@ def report_figures(out: Path, as_json: bool) -> None:
     if as_json:
         print_json(metrics)
     shown = {
-        "zero_shot": ("auroc_macro",),
+        "zero_shot": ("auroc_macro", "auroc_macro_abnormal"),
         "few_shot": (
             *("auroc_macro@1", "auroc_macro@4", "auroc_macro@16", "auroc_macro@100%"),
             *(f"fine_tune_auroc_macro@{share}" for share in ("1%", "10%", "100%")),

@@ -22,7 +22,7 @@ OF_NO_MODEL = ("chance_r@", "pointing_game_center", "pointing_game_chance")
 """How names of figures begin that are the same whatever the model: what others are measured against."""
 _COUNTS = ("n_images", "n_patients")
 _OF_MODEL = ("model_sha256", "preprocessing")
-_CASES = ("split", "unit", *_COUNTS, "seed", "resamples", "prompts")
+_CASES = ("split", "unit", *_COUNTS, "seed", "resamples", "prompts", "prompts_origin")
 _SHARED = ("source", "corpus_sha256", "prompts_given", *_CASES, "fine_tune")
 _OF_PROTOCOL = (*_CASES, "headline")
 

@@ -11,7 +11,9 @@ from jaxtyping import Float
 from medistill.data.corpus import corpus_hash, cut_by_patient
 from medistill.data.studies import UNIT, studies_of
 from medistill.errors import CallError
-from medistill.evaluate.prompts.prompts import Prompts, Sides, embed_prompts, resolve_prompts
+from medistill.evaluate.prompts.own import own_prompts
+from medistill.evaluate.prompts.prompts import Prompts, Sides, embed_prompts
+from medistill.evaluate.prompts.resolved import origin_of, resolve_prompts
 from medistill.evaluate.statistics.auroc import roc_curve
 from medistill.evaluate.statistics.calibrate import Calibration, fit_calibration, uncalibrated
 from medistill.evaluate.statistics.interval import Figure, Metrics
@@ -22,7 +24,7 @@ from medistill.evaluate.tasks.grounding import RULES, Pointed, ground
 from medistill.evaluate.tasks.retrieval import retrieval_of
 from medistill.evaluate.tasks.sample import Sample
 from medistill.evaluate.tasks.slices import groups_of, slice_metrics
-from medistill.evaluate.tasks.zeroshot import Scored, prompt_scores, zero_shot_metrics
+from medistill.evaluate.tasks.zeroshot import Scored, among_abnormal, prompt_scores, zero_shot_metrics
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.embedding import Embedder, Reported, embed_images, reported_of
 from medistill.model.fingerprint import model_hash
@@ -72,6 +74,7 @@ def evaluate_model(
     *,
     split: str = "test",
     prompts: Prompts | None = None,
+    own: Prompts | None = None,
     seed: int = 0,
     draws: int = 10,
     fine_tune: bool = False,
@@ -82,6 +85,8 @@ def evaluate_model(
     """Zero-shot, few-shot and retrieval figures of `model` on one split of a `data.corpus.Corpus`.
 
     model        encodes images and texts; its own preprocessing is used, and rows of any norm are made unit
+    prompts      of some findings, in place of any others
+    own          what to ask a model that was left without prompts by its training; default: the model's own
     draws        few-shot classifiers of each finding and k
     fine_tune    also fine-tune the image tower on each share of the training patients: that takes long
     embeddings   folder to keep embeddings in, so that nothing is embedded twice
@@ -90,7 +95,7 @@ def evaluate_model(
     """
     model = Remembering(model, embeddings) if embeddings else UnitEmbedder(model)
     source = str(corpus.card.get("source", ""))
-    wording = resolve_prompts(tuple(corpus.findings), prompts, source=source)
+    wording, about_prompts = _asked(corpus, source, prompts, own or own_prompts(model))
     rows = corpus.split(split)
     if not len(rows):
         raise CallError(
@@ -109,8 +114,7 @@ def evaluate_model(
         )
     account = {
         **_sample_account(model, corpus, sample, reported),
-        "prompts": wording,
-        "prompts_given": prompts is not None,
+        **about_prompts,
         "few_shot_draws": draws,
         "fine_tune": fine_tune,
         **labeled.account,
@@ -123,6 +127,16 @@ def evaluate_model(
         pointed=labeled.pointed,
         drawn_cases=source == "phantom",
     )
+
+
+def _asked(
+    corpus: Any, source: str, given: Prompts | None, own: Prompts | None
+) -> tuple[dict[str, dict[str, list[str]]], dict[str, Any]]:
+    """The prompts of every finding, and what evaluation.json says of them."""
+    findings = tuple(corpus.findings)
+    wording = resolve_prompts(findings, given, source=source, own=own)
+    origin = origin_of(findings, given, source=source, own=own)
+    return wording, {"prompts": wording, "prompts_given": given is not None, "prompts_origin": origin}
 
 
 def _sample_account(model: UnitEmbedder, corpus: Any, sample: Sample, reported: Reported) -> dict[str, Any]:
@@ -172,7 +186,8 @@ def label_tasks(
         calibration=_calibration(model, corpus, sample.split, sides, on_progress),
     )
     metrics = {
-        "zero_shot": sample.over_patients(partial(zero_shot_metrics, cases)),
+        "zero_shot": sample.over_patients(partial(zero_shot_metrics, cases))
+        | sample.over_patients(partial(among_abnormal, cases)),
         **slice_metrics(groups_of(sample.rows, studies), cases, sample.over_patients),
         "few_shot": few_shot(
             model, corpus, sample, sides, draws=draws, fine_tune=fine_tune, on_progress=on_progress

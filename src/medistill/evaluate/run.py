@@ -16,6 +16,8 @@ from medistill.evaluate.pages.comparison import comparison_page
 from medistill.evaluate.pages.evaluation import page
 from medistill.evaluate.pages.protocols import protocol_page
 from medistill.evaluate.prompts.file import read_prompts
+from medistill.evaluate.prompts.own import own_prompts
+from medistill.evaluate.prompts.prompts import Prompts
 from medistill.evaluate.protocols.evaluation import evaluate_protocols, protocol_examples
 from medistill.evaluate.statistics.interval import Metrics
 from medistill.evaluate.tasks.examples import Shown
@@ -38,12 +40,17 @@ def evaluate_run(
     *,
     split: str = "test",
     prompts: Path | None = None,
+    own: Prompts | None = None,
     with_cases: bool = False,
     fine_tune: bool = False,
     device: str = "auto",
     on_progress: Progress | None = None,
 ) -> Measured:
-    """Evaluate what `open_model` finds by that name; writes metrics.json, evaluation.json and page.html."""
+    """Evaluate what `open_model` finds by that name; writes metrics.json, evaluation.json and page.html.
+
+    prompts   a file of them, in place of any others
+    own       in place of the model's own
+    """
     wording = read_prompts(prompts) if prompts else None
     corpus, opened = open_corpus(data), open_model(model, device)
     with writing(out):
@@ -52,6 +59,7 @@ def evaluate_run(
             corpus,
             split=split,
             prompts=wording,
+            own=own,
             fine_tune=fine_tune,
             embeddings=embeddings_of(data),
             on_progress=on_progress,
@@ -103,8 +111,11 @@ def evaluate_against(
     """
     if not 2 <= len(models) <= len(ascii_uppercase):
         raise CallError(f"{len(models)} models to compare, expected 2 to {len(ascii_uppercase)}")
-    for model in models:
-        open_model(model, device)  # all of them before the first is scored, which may take long
+    # All of them before the first is scored, which may take long. They are asked the same: what the first of
+    # them that was left with prompts is asked.
+    own = [own_prompts(open_model(model, device)) for model in models]
+    if not protocols:
+        options |= {"own": next(filter(None, own), None)}
     with writing(out):
         comparison = compared(
             _entrants(models, data, out, protocols, on_progress, options | {"device": device})

@@ -1,7 +1,7 @@
 """The dual encoder: two towers, one shared space, one scale."""
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -71,6 +71,8 @@ class DualEncoder(nn.Module):
         self.text_projection = nn.Linear(text.width, dim, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
         self.bias = None if bias is None else nn.Parameter(torch.tensor(bias))
+        self.prompts: Mapping[str, Any] | None = None
+        """What its folder says to ask it about findings; None if that says nothing."""
 
     def forward(
         self,

@@ -14,10 +14,12 @@ from medistill.model.encoder import ImageTower, TextTower
 from medistill.model.tokenizer import token_count
 from medistill.model.towers.build import restore_image_tower, restore_text_tower
 from medistill.model.towers.config import config_from_dict, expect_values
-from medistill.system.checksums import say_without, verify, write_checked
+from medistill.system.checksums import read_checked, say_without, verify, write_checked
 from medistill.system.device import chosen_device
 
 FORMAT = 1
+PROMPTS = "prompts.json"
+"""Beside the model: finding -> what to ask for it, as `--prompts` takes it."""
 FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
@@ -36,6 +38,11 @@ def save_model(model: DualEncoder, folder: Path) -> None:
     write_checked(folder / "model.safetensors", weights)
 
 
+def save_prompts(prompts: Mapping[str, Any], folder: Path) -> None:
+    """What to ask the model in that folder about each finding, as `load` hands it on."""
+    write_checked(folder / PROMPTS, json.dumps(prompts, indent=1, ensure_ascii=False) + "\n")
+
+
 def load(path: str | Path, device: str = "cpu") -> DualEncoder:
     """The model of a run folder or model folder, in eval mode; reads no pickle and no network.
 
@@ -47,11 +54,18 @@ def load(path: str | Path, device: str = "cpu") -> DualEncoder:
     if not all(known):
         say_without(Path(path))
     try:
-        return _restored(folder, json.loads((folder / "config.json").read_text("utf-8"))).to(place)
+        model = _restored(folder, json.loads((folder / "config.json").read_text("utf-8"))).to(place)
+        model.prompts = _prompts(folder / PROMPTS)
+        return model
     except MedistillError:
         raise
     except Exception as error:  # tokenizers raises bare Exception, safetensors its own
         raise CallError(f"the model in {path} is damaged ({type(error).__name__})") from error
+
+
+def _prompts(path: Path) -> Mapping[str, Any] | None:
+    """None in the folder of a model that was trained without."""
+    return json.loads(read_checked(path)) if path.is_file() else None
 
 
 def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:

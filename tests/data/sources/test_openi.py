@@ -7,6 +7,7 @@ from medistill.data.corpus import open_corpus
 from medistill.data.phantom import phantom_studies
 from medistill.data.prepare import prepare, studies
 from medistill.data.sources.openi import OpeniSource, read_report, reports_in
+from medistill.data.sources.parts.mesh import CODED, coded_labels
 from medistill.data.study import Reject
 from medistill.errors import CallError, MedistillError
 
@@ -94,7 +95,9 @@ def test_a_report_is_a_study_and_a_patient_with_clean_text_and_labels(tree):
     assert (study.study_id, study.patient_id, len(study.images)) == ("CXR7", "CXR7", 2)
     assert study.text == "Small left effusion. Heart size normal. Effusion."
     assert (study.findings, study.impression) == ("Small left effusion. Heart size normal.", "Effusion.")
-    assert study.labels == {"cardiomegaly": 0, "no finding": 0, "pleural effusion": 1}
+    by_rule = {name: state for name, state in study.labels.items() if name not in CODED}
+    assert by_rule == {"cardiomegaly": 0, "no finding": 0, "pleural effusion": 1}
+    assert study.labels["mesh: effusion"] == 1
 
 
 def test_the_impression_alone_can_be_trained_on(tree):
@@ -201,3 +204,62 @@ def test_a_part_of_the_collection_that_is_missing_is_a_call_error(tree, missing)
         path.unlink()
     with pytest.raises(CallError, match=r"no (PNG|XML) files in"):
         OpeniSource(path=root).open()
+
+
+def test_jpeg_files_are_read_beside_png_ones_and_a_png_goes_first(tree):
+    root = tree({"number": 1}, {"number": 2, "images": 1})
+    folder = root / "NLMCXR_png"
+    (folder / "CXR1_IM-0001-1001.png").rename(folder / "CXR1_IM-0001-1001.jpg")
+    (folder / "CXR2_IM-0001-1001.JPEG").write_bytes(b"GIF89a")
+    first, second = read(root)
+    assert (len(first.images), len(second.images)) == (2, 1)
+
+
+def test_views_are_those_of_a_table_among_the_images(tree):
+    root = tree({"number": 1, "images": 3}, {"number": 2, "images": 1})
+    (root / "other.csv").write_text("image,findings\nCXR1_IM-0001-1001.png,PA\n")
+    names = [f"images/CXR1_IM-0001-100{number}.jpg" for number in (1, 2, 3)]
+    lines = [f"{name},{view}" for name, view in zip(names, ("Frontal", "LATERAL", "PA"), strict=True)]
+    (root / "metadata.csv").write_text("\n".join(["image,view", *lines, "CXR2_IM-0001-1001.png,", "x"]))
+    first, second = read(root)
+    assert [image.view for image in first.images] == ["frontal", "lateral", "PA"]
+    assert [image.view for image in second.images] == [None]
+
+
+def test_reports_may_lie_elsewhere_and_those_of_other_images_are_skipped(tree, tmp_path):
+    root = tree({"number": 1}, {"number": 2}, {"number": 3})
+    for path in (root / "NLMCXR_png").glob("CXR2_*"):
+        path.unlink()
+    next((root / "NLMCXR_png").glob("CXR3_*")).unlink()
+    items = list(studies(OpeniSource(path=root / "NLMCXR_png", reports=packed(root) / ".").open()))
+    assert [item.study_id for item in items if not isinstance(item, Reject)] == ["CXR1", "CXR3"]
+    aside = {item.reason: item.skipped for item in items if isinstance(item, Reject)}
+    assert aside == {"none of the report's images is here": True, "no such image file": False}
+
+
+def test_reports_that_are_nowhere_are_asked_for(tree, tmp_path):
+    root = tree({"number": 1})
+    with pytest.raises(CallError, match=r"no XML files .*--reports"):
+        OpeniSource(path=root / "NLMCXR_png").open()
+    with pytest.raises(CallError, match="--reports takes the folder"):
+        OpeniSource(path=root, reports=root / "nowhere").open()
+
+
+@pytest.mark.parametrize(
+    ("terms", "coded"),
+    [
+        (("Pleural Effusion/left/small", "Lung/hyperdistention"), {"effusion", "hyperdistention"}),
+        (("Lung/base/hyperdistention", "Nodules"), set()),
+        (("Hydropneumothorax", "Fractures, Bone/ribs"), {"pneumothorax", "fracture"}),
+        (("normal",), {"normal"}),
+    ],
+)
+def test_what_people_coded_stands_beside_the_rules_labels(terms, coded):
+    labels = coded_labels(terms)
+    assert set(labels) == set(CODED)
+    assert {name.removeprefix("mesh: ") for name, state in labels.items() if state == 1} == coded
+
+
+@pytest.mark.parametrize("terms", [(), ("No Indexing",)])
+def test_a_report_that_nobody_coded_states_nothing(terms):
+    assert coded_labels(terms) == {}

@@ -9,7 +9,8 @@ import pytest
 from medistill.compare.entrant import read_settings
 from medistill.errors import CallError
 from medistill.evaluate.prompts.file import read_prompts
-from medistill.evaluate.prompts.prompts import checked, resolve_prompts
+from medistill.evaluate.prompts.prompts import checked
+from medistill.evaluate.prompts.resolved import resolve_prompts
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.remembering import Remembering
 from medistill.serve.label.wanted import Wanted

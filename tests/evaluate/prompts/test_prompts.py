@@ -3,7 +3,7 @@
 import pytest
 
 from medistill.errors import CallError
-from medistill.evaluate.prompts.prompts import resolve_prompts
+from medistill.evaluate.prompts.resolved import resolve_prompts
 
 GIVEN = {"alpha": {"positive": ["Alpha is seen."], "negative": ["Alpha is gone."]}}
 

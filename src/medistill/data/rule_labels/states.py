@@ -73,6 +73,12 @@ def terms(sentence: str) -> list[tuple[str, int, int]]:
     ]
 
 
+def states_of(sentence: str, words: re.Pattern[str]) -> list[int | None]:
+    """The state of each mention of words that need be no finding of ours, in a sentence in small letters."""
+    cues = _cues(sentence)
+    return [_state(mention.start(), mention.end(), cues) for mention in words.finditer(sentence)]
+
+
 def cue_kinds(clause: str) -> set[str]:
     """Which kinds of cues stand in a clause."""
     return {cue.lastgroup for cue in _CUES.finditer(clause) if cue.lastgroup}

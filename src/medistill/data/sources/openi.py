@@ -1,14 +1,15 @@
 """The Indiana University chest radiographs (Open-i) as a source.
 
 Layout read: https://openi.nlm.nih.gov/faq, NLMCXR_reports.tgz (`ecgen-radiology/1.xml`, ...) and
-NLMCXR_png.tgz (`CXR1_1_IM-0001-3001.png`, ..., one folder); Demner-Fushman et al., JAMIA 2016.
+NLMCXR_png.tgz (`CXR1_1_IM-0001-3001.png`, ..., one folder), or the same images as JPEG, with a table of their
+views; Demner-Fushman et al., JAMIA 2016.
 """
 
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 from defusedxml import ElementTree
@@ -18,30 +19,37 @@ from medistill.data.report.cleaning import clean
 from medistill.data.report.sections import Sections, TextChoice, training_text
 from medistill.data.rule_labels.labels import label_sections
 from medistill.data.rule_labels.lexicon import FINDINGS
-from medistill.data.sources.parts.cells import has_words
+from medistill.data.sources.parts.cells import has_words, view_name
 from medistill.data.sources.parts.draft import Draft, ImageFile, Reading, image_work
+from medistill.data.sources.parts.mesh import CODED, coded_labels
+from medistill.data.sources.parts.table import Table
 from medistill.data.study import Reject, Study
 from medistill.errors import CallError, MedistillError
 from medistill.system.files import read_regular, walk
 
 ARCHIVE = "NLMCXR_reports.tgz"
+_IMAGES = (".png", ".jpg", ".jpeg")
 LARGEST = 1_000_000
 """Bytes of a report that is still read; the largest published has 9 kB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpeniSource:
-    """The Indiana University collection: its PNG images and XML reports anywhere below one folder.
+    """The Indiana University collection: its PNG or JPEG images and XML reports anywhere below one folder.
 
     The reports may stay in NLMCXR_reports.tgz. A report is a study and a patient of its own: the collection
-    has one report of each patient. Views are left empty, since it does not say which image is which. The
-    labels are read from the reports by rules (docs/reports.md); there is no official split.
+    has one report of each patient. Views are those of a CSV file with columns `image` and `view` among the
+    images, else empty, since the collection does not say which image is which. The labels are read from the
+    reports by rules (docs/reports.md); beside them stands what people coded, as `mesh: cardiomegaly`. There
+    is no official split.
     """
 
     name: ClassVar[str] = "openi"
 
     path: Path
-    """The folder with the PNG files, and the XML files or NLMCXR_reports.tgz."""
+    """The folder with the PNG or JPEG files, and the XML files or NLMCXR_reports.tgz."""
+    reports: Path | None = None
+    """Where the XML files or NLMCXR_reports.tgz are, if not there; those of other images are skipped."""
     text: TextChoice = "findings+impression"
     """What to train on; a report without it is set aside."""
     size: int | None = None
@@ -55,15 +63,20 @@ class OpeniSource:
     def open(self) -> Reading:
         if not self.path.is_dir():
             raise CallError(f"no such folder: {self.path}")
-        files = _files(self.path)
+        if self.reports is not None and not self.reports.is_dir():
+            raise CallError(
+                f"--reports takes the folder of the XML files or of {ARCHIVE}: {self.reports} is none"
+            )
+        files = _files(self.path, self.reports)
         if not files.images:
-            raise CallError(f"no PNG files in {self.path}: unpack NLMCXR_png.tgz there")
+            raise CallError(f"no PNG files in {self.path}, nor JPEG: unpack NLMCXR_png.tgz there")
         if not files.reports and files.archive is None:
-            raise CallError(f"no XML files in {self.path}: put {ARCHIVE} there, packed or not")
+            where = self.reports or self.path
+            raise CallError(f"no XML files in {where}: put {ARCHIVE} there, packed or not, or name --reports")
         return Reading(
             units=self._units(files),
             work=image_work(self.size, self.max_pixels),
-            findings=FINDINGS,
+            findings=(*FINDINGS, *CODED),
             expected=len(files.reports) or None,
         )
 
@@ -87,22 +100,22 @@ class OpeniSource:
             return Reject(row=number, reason="empty text", path=name)
         if not report.images:
             return Reject(row=number, reason="report names no image", path=name)
+        if self.reports and not any(image in files.images for image in report.images):
+            return Reject(row=number, reason="none of the report's images is here", path=name, skipped=True)
         study = Study(
             study_id=report.uid,
             patient_id=report.uid,
             text=text,
             findings=sections.findings or None,
             impression=sections.impression or None,
-            labels=label_sections(sections),
+            labels=label_sections(sections) | coded_labels(report.mesh),
             source=self.name,
         )
-        images = [(f"{image}.png", files.images.get(image)) for image in report.images]
-        return Draft(
-            study=study,
-            files=tuple(
-                ImageFile(row=number, path=path or self.path / name, name=name) for name, path in images
-            ),
-        )
+        return Draft(study=study, files=tuple(self._image(number, image, files) for image in report.images))
+
+    def _image(self, number: int, image: str, files: "_Files") -> ImageFile:
+        path = files.images.get(image, self.path / f"{image}.png")
+        return ImageFile(row=number, path=path, name=path.name, view=files.views.get(image))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,14 +133,15 @@ class OpeniReport:
     automatic: tuple[str, ...]
     """Terms found by a program."""
     images: tuple[str, ...]
-    """Ids in the order of the figures: `CXR1_1_IM-0001-3001` is the file of that name and `.png`."""
+    """Ids in the order of the figures: `CXR1_1_IM-0001-3001` is a file of that name, `.png` or `.jpg`."""
 
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the files of the collection are: images by id, reports by name."""
+    """Where the files of the collection are: images by id, with the views of some, and reports by name."""
 
     images: dict[str, Path]
+    views: dict[str, str]
     reports: dict[str, Path]
     archive: Path | None
 
@@ -208,18 +222,42 @@ def _parsed(data: bytes) -> OpeniReport | MedistillError:
         return error
 
 
-def _files(root: Path) -> _Files:
-    images, reports, archive = dict[str, Path](), dict[str, Path](), None
+def _files(root: Path, beside: Path | None) -> _Files:
+    """What lies below the folder, and the reports below the other one."""
+    images, reports, tables, archive = dict[str, Path](), dict[str, Path](), list[Path](), None
+    for path in [*_below(root), *(_below(beside) if beside else ())]:
+        kind = path.suffix.lower()
+        if kind == ".xml":
+            reports.setdefault(path.name, path)
+        elif path.name == ARCHIVE:
+            archive = archive or path
+        elif path.is_relative_to(root):
+            if kind in _IMAGES and (kind == ".png" or path.stem not in images):
+                images[path.stem] = path
+            tables += [path] if kind == ".csv" else []
+    views = {image: view for table in tables for image, view in _views(table) if image in images}
+    return _Files(images, views, reports, archive)
+
+
+def _below(root: Path) -> Iterator[Path]:
+    # A published set has its names, so that a link to a file of it is taken wherever that lies.
     for folder, names, outside in walk(root):
-        # A published set has its names, so that a link to a file of it is taken wherever that lies.
-        for path in (folder / name for name in sorted([*names, *outside])):
-            if path.suffix.lower() == ".png":
-                images.setdefault(path.stem, path)
-            elif path.suffix.lower() == ".xml":
-                reports.setdefault(path.name, path)
-            elif path.name == ARCHIVE:
-                archive = archive or path
-    return _Files(images, reports, archive)
+        yield from (folder / name for name in sorted([*names, *outside]))
+
+
+def _views(path: Path) -> Iterator[tuple[str, str]]:
+    """Images and their views by a table, if it is one of them."""
+    try:
+        table = Table(path, known=("image", "view"))
+    except CallError:  # some other file: the images are the set, whatever lies beside them
+        return
+    if not {"image", "view"} <= {*table.header}:
+        return
+    for row in table.rows():
+        cell = row.cells.get("view", "").strip()
+        view = view_name(cell) or (cell.lower() if cell.lower() == "frontal" else None)
+        if row.fault is None and view:
+            yield PurePath(row.cells["image"].strip()).stem, view
 
 
 def _cleaned(text: str) -> str:

@@ -24,26 +24,6 @@ _TEMPLATES = {
 }
 
 
-def resolve_prompts(
-    findings: Sequence[str], given: Prompts | None, *, source: str
-) -> dict[str, dict[str, list[str]]]:
-    """The prompts of every finding: the given ones, else the phantom's own, else a plain template."""
-    given = checked(given or {})
-    unknown = [finding for finding in given if finding not in findings]
-    if unknown:
-        raise CallError(
-            f"prompts for '{unknown[0]}', which the corpus does not label; it labels "
-            f"{', '.join(findings) or 'nothing'}"
-        )
-    known: Prompts = {**_phantom_prompts(), **given} if source == "phantom" else given
-    return {
-        finding: {side: list(known[finding][side]) for side in SIDES}
-        if finding in known
-        else template(finding)
-        for finding in findings
-    }
-
-
 def template(finding: str) -> dict[str, list[str]]:
     """Two prompts a side from the finding's name alone."""
     words = finding.replace("_", " ").strip()
@@ -65,12 +45,6 @@ def embed_prompts(model: Embedder, prompts: Prompts) -> Sides:
 def combined(parts: Iterable[Sequence[str]]) -> list[str]:
     """Every combination of a word or phrase from each part; an empty one stands for nothing said."""
     return [" ".join(word.strip() for word in words if word.strip()) for words in itertools.product(*parts)]
-
-
-def _phantom_prompts() -> Prompts:
-    from medistill.data.phantom.prompts import PROMPTS
-
-    return PROMPTS
 
 
 def checked(given: Any, sides: Sequence[str] = SIDES) -> Prompts:

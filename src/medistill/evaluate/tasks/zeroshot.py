@@ -1,14 +1,17 @@
 """Zero-shot findings from prompts: ranking, decisions and calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
+from medistill.evaluate.prompts.derived import is_normal
 from medistill.evaluate.statistics.auroc import auroc, average_precision
 from medistill.evaluate.statistics.calibrate import Calibration, bin_sums
 from medistill.evaluate.statistics.interval import (
+    Entry,
+    Interval,
     Metrics,
     Ranked,
     best_side,
@@ -18,12 +21,16 @@ from medistill.evaluate.statistics.interval import (
     mean_defined,
     patients_by_side,
     patients_of,
+    percentiles,
     undefined,
     why_undefined,
 )
 
 DECISIONS = ("accuracy", "f1_macro", "ece", "brier")
 """Figures that need probabilities and thresholds."""
+ABNORMAL, ABNORMAL_MACRO = "auroc_abnormal", "auroc_macro_abnormal"
+"""How figures among abnormal studies are called, of one finding and of all."""
+_NO_FINDING = "no finding has both a positive and a negative case"
 _MACRO = ("auroc_macro", "ap_macro", *DECISIONS)
 
 
@@ -77,16 +84,52 @@ def zero_shot_metrics(cases: Scored, weights: Float32[np.ndarray, "n s"]) -> Met
     The macro figures, the error of calibration and the Brier score are over the findings that have both
     classes; a resample leaves out the findings that lose one in it.
     """
-    stated = (cases.labels == 0) | (cases.labels == 1)
+    entries, ranking = rankings(cases, weights)
+    if ranking is None:
+        return entries | {name: undefined(_NO_FINDING, []) for name in _MACRO}
+    defined = ranking.defined
+    precisions = [
+        average_precision(cases.scores[own, f], cases.labels[own, f] == 1, weights[own])
+        for f, own in enumerate(_stated(cases.labels).T)
+        if defined[f]
+    ]
+    others = {
+        "ap_macro": mean_defined(np.stack(precisions)),
+        **_decisions(cases.of(defined), weights),
+        **_calibration_errors(cases.of(defined), weights),
+    }
+    entries["auroc_macro"] = ranking.figure(ranking.areas, interval=log_odds)
+    return entries | {name: ranking.figure(values) for name, values in others.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """What means over findings rest on."""
+
+    areas: Float[np.ndarray, " s"]
+    """The mean of the AUROC of the findings that are defined."""
+    defined: Bool[np.ndarray, " f"]
+    pooled: Sequence[str]
+    """The patients of all cases with a label of a defined finding, one entry a case."""
+    sides: Mapping[str, int]
+
+    def figure(self, values: Float[np.ndarray, " s"], interval: Interval = percentiles) -> Entry:
+        count = int(self.defined.sum())
+        return figure(values, self.pooled, interval=interval, sides=self.sides, n_findings=count)
+
+
+def rankings(
+    cases: Scored, weights: Float32[np.ndarray, "n s"], *, name: str = "auroc"
+) -> tuple[Metrics, Ranking | None]:
+    """`NAME/<finding>` of each finding, and what their mean is made of; None if none has both classes."""
+    stated = _stated(cases.labels)
     entries: Metrics = {}
     areas: list[np.ndarray] = []
-    precisions: list[np.ndarray] = []
     for f, finding in enumerate(cases.findings):
         own = stated[:, f]
         ranked = Ranked(cases.scores[own, f], cases.labels[own, f] == 1)
         areas.append(auroc(ranked.scores, ranked.present, weights[own]))
-        precisions.append(average_precision(ranked.scores, ranked.present, weights[own]))
-        entries[f"auroc/{finding}"] = figure(
+        entries[f"{name}/{finding}"] = figure(
             areas[-1],
             patients_of(cases.patient_ids, own),
             reason=why_undefined(cases.labels[:, f]),
@@ -94,25 +137,38 @@ def zero_shot_metrics(cases: Scored, weights: Float32[np.ndarray, "n s"]) -> Met
             ranked=ranked,
         )
     defined = np.isfinite([area[0] for area in areas])
-    pooled = patients_of(cases.patient_ids, stated[:, defined].any(axis=1))
     if not defined.any():
-        reason = "no finding has both a positive and a negative case"
-        return entries | {name: undefined(reason, pooled) for name in _MACRO}
-    count = int(defined.sum())
-    area = mean_defined(np.stack(areas)[defined])
+        return entries, None
     sides = best_side(
         patients_by_side(patients_of(cases.patient_ids, stated[:, f]), cases.labels[stated[:, f], f] == 1)
         for f in np.flatnonzero(defined)
     )
-    entries["auroc_macro"] = figure(area, pooled, interval=log_odds, sides=sides, n_findings=count)
-    others = {
-        "ap_macro": mean_defined(np.stack(precisions)[defined]),
-        **_decisions(cases.of(defined), weights),
-        **_calibration_errors(cases.of(defined), weights),
-    }
-    return entries | {
-        name: figure(values, pooled, sides=sides, n_findings=count) for name, values in others.items()
-    }
+    pooled = patients_of(cases.patient_ids, stated[:, defined].any(axis=1))
+    area = mean_defined(np.stack(areas)[defined])
+    return entries, Ranking(areas=area, defined=defined, pooled=pooled, sides=sides)
+
+
+def among_abnormal(cases: Scored, weights: Float32[np.ndarray, "n s"]) -> Metrics:
+    """AUROC of each finding and their mean among the studies that are not normal.
+
+    A score that tells the normal from the abnormal and nothing else ranks every finding well, since what
+    shows one is never normal; here it is worth no more than a coin.
+    """
+    inside = is_abnormal(cases.labels, cases.findings)
+    entries, ranking = rankings(cases.where(inside), weights[inside], name=ABNORMAL)
+    if ranking is None:
+        return entries | {ABNORMAL_MACRO: undefined(_NO_FINDING, patients_of(cases.patient_ids, inside))}
+    return entries | {ABNORMAL_MACRO: ranking.figure(ranking.areas, interval=log_odds)}
+
+
+def is_abnormal(labels: Float32[np.ndarray, "n f"], findings: Sequence[str]) -> Bool[np.ndarray, " n"]:
+    """Which cases show any finding, or are labeled as not normal."""
+    says_normal = np.array([is_normal(finding) for finding in findings], bool)
+    return (labels[:, ~says_normal] == 1).any(axis=1) | (labels[:, says_normal] == 0).any(axis=1)
+
+
+def _stated(labels: Float32[np.ndarray, "n f"]) -> Bool[np.ndarray, "n f"]:
+    return (labels == 0) | (labels == 1)
 
 
 def _decisions(cases: Scored, weights: Float32[np.ndarray, "n s"]) -> dict[str, Float[np.ndarray, " s"]]:

@@ -11,7 +11,9 @@ from scipy.special import expit
 
 from medistill.data.corpus import Corpus
 from medistill.errors import CallError
-from medistill.evaluate.prompts.prompts import resolve_prompts, template
+from medistill.evaluate.prompts.own import asked, own_prompts
+from medistill.evaluate.prompts.prompts import Prompts
+from medistill.evaluate.prompts.resolved import resolve_prompts
 from medistill.model.embedder import UnitEmbedder
 from medistill.serve.label.classifier import Classifier
 from medistill.serve.label.from_prompts import FromPrompts, Validation, fitted, validation_of
@@ -128,7 +130,8 @@ def known_findings(
     """
     if not corpus.findings:
         return None
-    prompts = resolve_prompts(corpus.findings, None, source=str(corpus.card.get("source", "")))
+    source = str(corpus.card.get("source", ""))
+    prompts = resolve_prompts(corpus.findings, None, source=source, own=own_prompts(model))
     try:
         validation = validation_of(model, corpus, corpus.findings, on_progress)
     except CallError:  # no split to calibrate on, or too few labels there: said of each score
@@ -137,9 +140,9 @@ def known_findings(
     return Known(fitted(plain, validation), validation)
 
 
-def prompts_of(finding: str) -> dict[str, list[str]]:
+def prompts_of(finding: str, own: Prompts | None) -> dict[str, list[str]]:
     """What is asked of the text encoder for a finding that was typed in."""
-    return template(finding.strip())
+    return asked(finding.strip(), own)
 
 
 def plain_name(finding: str) -> str:

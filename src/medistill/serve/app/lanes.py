@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
+from medistill.evaluate.prompts.own import own_prompts
 from medistill.evaluate.tasks.grounding import PhraseMapper
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.embedding import unit_mean
@@ -28,6 +29,7 @@ class Lanes:
 
     def __init__(self, model: Any, limits: Limits) -> None:
         self.model = UnitEmbedder(model)
+        self._own = own_prompts(model)
         self.size: int | None = getattr(model, "size", None)
         for parameter in getattr(model, "parameters", list[Any])():
             parameter.requires_grad_(False)  # maps go backward to the image alone
@@ -65,7 +67,7 @@ class Lanes:
 
     async def direction(self, finding: str) -> Row:
         """The mean of what says the finding less the mean of what denies it, as zero-shot scores use it."""
-        sides = prompts_of(finding)
+        sides = prompts_of(finding, self._own)
         rows = await self.texts([*sides["positive"], *sides["negative"]])
         cut = len(sides["positive"])
         return unit_mean(np.stack(rows[:cut])) - unit_mean(np.stack(rows[cut:]))

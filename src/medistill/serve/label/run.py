@@ -12,6 +12,7 @@ from typing import Any
 
 from medistill import __version__
 from medistill.errors import CallError
+from medistill.evaluate.prompts.own import own_prompts
 from medistill.model.any_model import open_model
 from medistill.model.embedder import UnitEmbedder
 from medistill.model.fingerprint import model_hash
@@ -114,7 +115,7 @@ def _opened(
         shown = find(images, read)
     else:
         shown = replace(shown, size=square)
-    return shown, maker_of(wanted, shown, read), opened
+    return shown, maker_of(wanted, shown, read, own_prompts(opened)), opened
 
 
 def _finished(out: Path, sidecar: Path, call: dict[str, Any]) -> dict[str, Any] | None:

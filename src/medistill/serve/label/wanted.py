@@ -7,7 +7,8 @@ from typing import Any
 
 from medistill.errors import CallError
 from medistill.evaluate.prompts.file import read_prompts
-from medistill.evaluate.prompts.prompts import Prompts, check_name, checked, template
+from medistill.evaluate.prompts.own import asked
+from medistill.evaluate.prompts.prompts import Prompts, check_name, checked
 from medistill.model.embedder import UnitEmbedder
 from medistill.serve.label.classifier import Classifier, checked_finding, read_classifier
 from medistill.serve.label.from_prompts import FromPrompts
@@ -69,20 +70,25 @@ Maker = FromPrompts | FromShots | FromFolder
 """Where a classifier comes from: says what that depends on beside the model, and makes it for a model."""
 
 
-def maker_of(wanted: Wanted, images: CorpusImages | FolderImages, read: Read) -> Maker:
-    """Where the classifier comes from; CallError if files or findings named are not there."""
+def maker_of(
+    wanted: Wanted, images: CorpusImages | FolderImages, read: Read, own: Prompts | None = None
+) -> Maker:
+    """Where the classifier comes from; CallError if files or findings named are not there.
+
+    own   what the model was left with to be asked, for findings without a file of prompts
+    """
     if wanted.classifier:
         saved = read_classifier(wanted.classifier)
         return FromFolder(saved.chosen(wanted.findings) if wanted.findings else saved)
     if wanted.shots:
         return FromShots(shots=read_shots(wanted.shots, wanted.findings), images=images, read=read)
-    return FromPrompts(prompts=_prompts(wanted), calibrate=wanted.calibrate)
+    return FromPrompts(prompts=_prompts(wanted, own), calibrate=wanted.calibrate)
 
 
-def _prompts(wanted: Wanted) -> Prompts:
-    """Those of the file, all or the findings named; without a file plain English sentences."""
+def _prompts(wanted: Wanted, own: Prompts | None) -> Prompts:
+    """Those of the file, all or the findings named; without a file the model's own, or plain sentences."""
     if not wanted.prompts:
-        return {finding: template(finding) for finding in wanted.findings}
+        return {finding: asked(finding, own) for finding in wanted.findings}
     given = checked(read_prompts(wanted.prompts))  # a score is a difference: both sides are needed
     if not given:
         raise CallError(f"{wanted.prompts} holds no prompts")

@@ -1,5 +1,6 @@
 """Indiana's collection: findings from prompts, and reports from images."""
 
+from medistill.data.rule_labels.labels import FINDINGS as BY_RULE
 from medistill.evaluate.protocols.protocol import Protocol, Published
 
 FINDINGS = Protocol(
@@ -7,6 +8,7 @@ FINDINGS = Protocol(
     about="findings of the reports by one positive prompt",
     sources=("openi",),
     task="findings",
+    findings={finding: finding for finding in BY_RULE},  # not what people coded, which stands beside them
     positive=("There is {}",),
     apart=("no finding",),
     headline="auroc_macro",
