@@ -1,6 +1,6 @@
 """LayerNorm and GroupNorm that compute in float32 and, under autocast, keep half."""
 
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ def keep_half(network: nn.Module) -> None:
 class HalfLayerNorm(nn.LayerNorm):
     """torch's LayerNorm; under autocast to bf16 or fp16 its output is of that type, whatever its input."""
 
+    @no_type_check
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name for it)
         """Of the shape of the input."""
         half = _half(input)
@@ -36,6 +37,7 @@ class HalfLayerNorm(nn.LayerNorm):
 class HalfGroupNorm(nn.GroupNorm):
     """torch's GroupNorm; under autocast to bf16 or fp16 its output is of that type, whatever its input."""
 
+    @no_type_check
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name for it)
         """Of the shape of the input."""
         half = _half(input)
@@ -50,6 +52,8 @@ _KEEPING_HALF: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
+# As in the two above: torch.compile cannot follow a check of types, as tests make it, in a recomputed block.
+@no_type_check
 def _half(x: Tensor) -> torch.dtype | None:
     """The half type that autocast works in on the tensor's device; None where it is off or lets `x` be."""
     place = x.device.type
