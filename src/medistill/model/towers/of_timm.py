@@ -52,9 +52,8 @@ def timm_library() -> Any:
 def plain_config(config: Any) -> TimmWrapperConfig:
     """The architecture alone: without its thousand labels, and pooled by us."""
     arguments = {name: value for name, value in (config.model_args or {}).items() if name != "num_classes"}
-    return TimmWrapperConfig(
-        architecture=config.architecture, model_args=arguments, do_pooling=False, num_labels=2
-    )
+    fields: dict[str, Any] = {"architecture": config.architecture, "model_args": arguments, "num_labels": 2}
+    return TimmWrapperConfig(do_pooling=False, **fields)
 
 
 def expect_plain(name: str, config: Any) -> None:
