@@ -22,7 +22,7 @@ check: $(VENV)/.installed-dev
 	$(PYTEST) -m slow
 
 check-open-clip: $(OPEN_CLIP)/.installed
-	$(OPEN_CLIP)/bin/python -m pytest -p tests.open_clip.operators tests/open_clip
+	$(OPEN_CLIP)/bin/python -m pytest -p tests.open_clip.operators tests/open_clip tests/model/test_timm.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import medistill
+from medistill.engine.checkpoint import load_checkpoint, save_checkpoint
 from medistill.model.dual import build_model
 from medistill.model.saved import load, save_model
 from medistill.model.towers.build import build_image_tower, build_text_tower
@@ -107,6 +108,20 @@ def test_a_family_is_trained_gone_on_with_and_opened(tiny_corpus, tmp_path, imag
     texts, picture = tiny_texts(3), np.arange(32 * 32, dtype=np.uint8).reshape(32, 32)
     assert torch.equal(load(tmp_path / "again").encode_texts(texts), model.encode_texts(texts))
     assert torch.equal(load(tmp_path / "again").encode_images([picture]), model.encode_images([picture]))
+
+
+def test_a_run_of_an_earlier_version_goes_on_pooled_as_it_was(tiny_corpus, tmp_path):
+    """It knew nothing of a folder's own pooling, and gave its optimizer the mask token, which never moves."""
+    recipe = recipe_of(tmp_path, "dinov2", "sentence", epochs=1, window=20, checkpoint_seconds=0.0)
+    with pytest.raises(BrokenOff):
+        pretrain(recipe, tiny_corpus, tmp_path / "run", watch=break_off_after(1))
+    state = load_checkpoint(tmp_path / "run" / "checkpoints")
+    del state["pooled"]
+    state["optimizer"]["param_groups"][0]["params"].insert(3, 999)
+    save_checkpoint(state, tmp_path / "run" / "checkpoints")
+    pretrain(recipe, tiny_corpus, tmp_path / "run", watch=silent)
+    text = load(tmp_path / "run").text
+    assert (text.pooling, text.normalized) == ("mean", False)
 
 
 @pytest.mark.slow

@@ -23,13 +23,14 @@ from medistill.engine.checkpoint import (
 from medistill.engine.collapse import EARLIEST, CollapseWatch, check_finite
 from medistill.engine.gather import any_rank, from_first_rank, of_all_ranks, ranks
 from medistill.engine.objectives import batching_of, make_method
-from medistill.engine.optimizer import make_optimizer, scaler_of, take_step
+from medistill.engine.optimizer import fitted, make_optimizer, scaler_of, take_step
 from medistill.engine.schedule import lr_factor
 from medistill.engine.step import train_window
 from medistill.engine.track import Track, standing
 from medistill.errors import CallError, StoppedError
 from medistill.model.dual import DualEncoder
 from medistill.model.saved import save_model
+from medistill.model.start import OWN, pool_as_asked
 from medistill.recipe import Recipe
 from medistill.system.stop import stop_requests
 
@@ -180,6 +181,7 @@ class Trainer:
         scaler = scaler_of(self.fabric)
         state = {
             "start": self._start(),
+            "pooled": OWN,
             "student": self.plain_student.state_dict(),
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -203,9 +205,12 @@ class Trainer:
         for name, value in self._start().items():
             if state["start"].get(name) != value:
                 raise CallError(f"the run in {self.run} was started with another {name}: give another --out")
+        if state.get("pooled") != OWN:
+            for model in filter(None, (self.plain_student, getattr(self.method, "teacher", None))):
+                pool_as_asked(model, self.recipe)
         self.plain_student.load_state_dict(state["student"])
         self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(fitted(state["optimizer"], self.optimizer.param_groups))
         scaler = scaler_of(self.fabric)
         if scaler:
             scaler.load_state_dict(state["scaler"])

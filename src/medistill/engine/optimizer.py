@@ -1,6 +1,7 @@
 """AdamW, the precision of a device, and one optimizer step."""
 
 import os
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, cast
 
@@ -48,6 +49,19 @@ def take_step(fabric: Fabric, model: nn.Module, optimizer: Any, clip_norm: float
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return scaler is None or scaler.get_scale() >= before
+
+
+def fitted(state: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The state of an earlier version's optimizer, which also held weights that no pass ever reached.
+
+    Such weights have no moments, and are frozen by now (DINOv2's mask token).
+    """
+    fitting: list[dict[str, Any]] = []
+    for saved, own in zip(state["param_groups"], groups, strict=True):
+        moved = [place for place in saved["params"] if place in state["state"]]
+        fits = len(moved) == len(own["params"])
+        fitting.append({**saved, "params": moved} if fits else dict(saved))
+    return {**state, "param_groups": fitting}
 
 
 def scaler_of(fabric: Fabric) -> Any:

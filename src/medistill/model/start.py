@@ -8,6 +8,9 @@ from medistill.model.economy import economize
 from medistill.model.saved import load
 from medistill.recipe import Recipe
 
+OWN = "as their own files say"
+"""How pretrained towers are pooled, noted in checkpoints; earlier versions pooled them as the recipe says."""
+
 
 def start_model(recipe: Recipe, texts: Sequence[str], patients: Sequence[str]) -> DualEncoder:
     """The model a run starts from: the recipe's, or the one it names as `init`, run as the recipe says."""
@@ -17,6 +20,15 @@ def start_model(recipe: Recipe, texts: Sequence[str], patients: Sequence[str]) -
     check_model(recipe, model)
     economize(model.image, model.text, recipe)
     return model
+
+
+def pool_as_asked(model: DualEncoder, recipe: Recipe) -> None:
+    """Pool pretrained towers as the recipe says, for a run that an earlier version began so."""
+    for tower, encoder in ((model.image, recipe.image), (model.text, recipe.text)):
+        if encoder.pretrained and not recipe.init:
+            tower.pooling = encoder.pooling
+    if recipe.text.pretrained and not recipe.init:
+        model.text.normalized = False
 
 
 def check_model(recipe: Recipe, model: DualEncoder) -> None:

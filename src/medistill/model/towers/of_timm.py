@@ -14,8 +14,8 @@ PREFIX = "timm:"
 TYPE = "timm_wrapper"
 """What transformers calls a model of timm."""
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9_]+")
-_ARGUMENTS = ("img_size", "in_chans", "global_pool", "dynamic_img_size", "dynamic_img_pad", "init_values")
-"""Of `timm.create_model`; others could fetch weights or name files."""
+_WORDS = ("global_pool",)
+"""Arguments of `timm.create_model` that may be a word; others may be numbers, which name no file or host."""
 
 
 def timm_source(name: str) -> str:
@@ -51,20 +51,29 @@ def timm_library() -> Any:
 
 def plain_config(config: Any) -> TimmWrapperConfig:
     """The architecture alone: without its thousand labels, and pooled by us."""
-    return TimmWrapperConfig(
-        architecture=config.architecture, model_args=config.model_args, do_pooling=False, num_labels=2
-    )
+    arguments = {name: value for name, value in (config.model_args or {}).items() if name != "num_classes"}
+    fields: dict[str, Any] = {"architecture": config.architecture, "model_args": arguments, "num_labels": 2}
+    return TimmWrapperConfig(do_pooling=False, **fields)
 
 
 def expect_plain(name: str, config: Any) -> None:
     """CallError if a configuration makes timm fetch a model or read a file, or timm is not installed."""
-    architecture, arguments = config.architecture, config.model_args or {}
+    architecture = config.architecture
     if not _ARCHITECTURE.fullmatch(str(architecture)):
         raise CallError(
             f"{name} asks for the architecture {str(architecture)[:60]!r}, expected a name of timm: it would "
             "load what is not in the folder"
         )
-    odd = sorted(set(arguments) - set(_ARGUMENTS))
-    if odd:
-        raise CallError(f"{name} gives timm {odd[0][:60]!r}, allowed is {', '.join(_ARGUMENTS)}")
+    for argument, value in (config.model_args or {}).items():
+        if str(argument).startswith("pretrained") or not (_numbers(value) or argument in _WORDS):
+            raise CallError(
+                f"{name} gives timm {str(argument)[:60]} = {str(value)[:60]!r}, expected numbers that shape "
+                "the network: it could load what is not in the folder"
+            )
     timm_library()
+
+
+def _numbers(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_numbers(part) for part in value)
+    return value is None or isinstance(value, int | float)

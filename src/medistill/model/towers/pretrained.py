@@ -60,11 +60,9 @@ def pretrained_backbone(name: str, modality: Modality) -> Any:
             raise CallError(f"{shown} has an {_ADAPTER}: merge the adapter into its model and save that")
         if local:
             expect_own_parts(shown, Path(source))
-        config, taken = tower_config(
-            f"pretrained {name!r}", AutoConfig.from_pretrained(source, **given), modality
-        )
-        if config.model_type == TYPE:
-            config = plain_config(config)
+        whole = AutoConfig.from_pretrained(source, **given)
+        whole = plain_config(whole) if whole.model_type == TYPE else whole
+        config, taken = tower_config(f"pretrained {name!r}", whole, modality)
         stored = stored_weights(shown, source, local=local)
         if stored.pickled:  # read here, so that nothing but the restricted unpickler ever reads it
             loaded = _renamed(config, read_weights(shown, stored))

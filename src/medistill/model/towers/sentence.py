@@ -99,7 +99,7 @@ def _pooling(name: str, settings: Any) -> Pooling:
             f"pretrained {name!r} pools by {said}, expected mean or cls alone: name another model, or the "
             "folder of its transformer alone"
         )
-    return next(way for way in ours if way)
+    return "cls" if "cls" in ours else "mean"
 
 
 def _modules(name: str, source: str, *, local: bool) -> list[dict[str, Any]]:
