@@ -1,6 +1,6 @@
 """Pairs per second that the window loader gives, by number of workers.
 
-Drawn radiographs, as grey JPEG files of 256 pixels and a table of their reports, become a corpus by
+Drawn radiographs, as grey JPEG files of --stored pixels and a table of their reports, become a corpus by
 `prepare csv`; the loader decodes them to 224 pixels with all augmentation and tokenization on. With
 --for-card augmentation is left to a card, which need not be there: what the host alone does in a run on one.
 """
@@ -28,8 +28,8 @@ from medistill.data.prepare import prepare
 from medistill.data.sources.csv import CsvSource
 from medistill.model.tokenizer import pad_id, tokenize, train_tokenizer
 
-STORED, SIZE = 256, 224
-"""Side in pixels of the files, and of what the model is given."""
+SIZE = 224
+"""Side in pixels of what the model is given."""
 MAX_TOKENS = 128
 WINDOWS = 8
 """In a timing."""
@@ -39,7 +39,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: on purpose
     options = arguments()
     with tempfile.TemporaryDirectory() as folder:
-        rows = corpus(Path(folder), options.studies)
+        rows = corpus(Path(folder), options.studies, options.stored)
         results = [measured(rows, workers, options) for workers in options.workers]
     if options.json:
         print(json.dumps(results))
@@ -53,6 +53,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4], help="numbers to try")
     parser.add_argument("--studies", type=int, default=512, help="studies to draw (default: 512)")
+    parser.add_argument("--stored", type=int, default=256, help="side of the files in pixels (default: 256)")
     parser.add_argument("--window", type=int, default=256, help="pairs in a window (default: 256)")
     parser.add_argument("--repeats", type=int, default=7, help="timings to take the median of (default: 7)")
     parser.add_argument("--for-card", action="store_true", help="leave augmentation to a card")
@@ -60,11 +61,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def corpus(folder: Path, studies: int) -> Rows:
-    """The training rows of a corpus made of JPEG files and a table."""
+def corpus(folder: Path, studies: int, size: int) -> Rows:
+    """The training rows of a corpus made of JPEG files of `size` pixels and a table."""
     (folder / "images").mkdir()
     lines: list[dict[str, Any]] = []
-    for study in phantom_studies(studies, size=STORED):
+    for study in phantom_studies(studies, size=size):
         for number, image in enumerate(study.images):
             name = f"images/{study.study_id}-{number}.jpg"
             (folder / name).write_bytes(encode_image(decode_image(image.image), lossy=True))

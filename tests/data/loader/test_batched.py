@@ -67,6 +67,7 @@ def test_a_window_is_augmented_in_place_some_images_at_a_time(monkeypatch, pixel
     assert_as_one_by_one(images.numpy(), noise(64, 12))
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this is about a CUDA device")
 def test_a_card_makes_the_images_that_the_host_makes():
     assert_as_one_by_one(together(noise(224), torch.device("cuda")), noise(224))

@@ -70,7 +70,7 @@ def _setting(
     corner = (int(OFFSETS / 2 * (offset + 1)) for offset in (left, top))
     numbers = (turn.real, turn.imag, -turn.imag, turn.real, 2 * SHIFT * right, 2 * SHIFT * down)
     numbers = (*numbers, share, 1 - 2 * share, NOISE * noise, *corner)
-    return np.concatenate([exposure(gamma, gain, contrast), np.float32(numbers)])
+    return np.concatenate([exposure(gamma, gain, contrast), np.array(numbers, np.float32)])
 
 
 def augment_on(
