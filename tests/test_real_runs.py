@@ -56,33 +56,35 @@ def test_small_goes_through_covid_cxr_without_a_false_step(tmp_path):
 
 
 def test_small_learns_indiana_and_is_asked_in_its_reports_own_words(tmp_path):
-    """A part of docs/real-data.md's run: fewer reports, pixels and epochs."""
+    """The path of docs/real-data.md, with smaller images and an objective that needs fewer epochs."""
     reports = real("openi_reports/NLMCXR_reports.tgz").parent
     source, corpus = real("indiana/metadata.csv").parent, tmp_path / "corpus"
-    shape = ["--size", 64, "--limit", 2000, "--val", 0.3, "--test", 0]
-    run("prepare", "openi", source, "--reports", reports, "--out", corpus, *shape, "--allow-rejects")
     run(
-        "train",
-        "small",
-        "--data",
-        corpus,
+        "prepare",
+        "openi",
+        source,
+        "--reports",
+        reports,
         "--out",
-        tmp_path / "run",
+        corpus,
         "--size",
         64,
-        "--epochs",
-        3,
-        "--lr",
-        7e-4,
+        "--val",
+        0.2,
+        "--test",
+        0,
     )
+    shape = ["--objective", "clip", "--size", 64, "--epochs", 4, "--lr", 7e-4]
+    run("train", "small", "--data", corpus, "--out", tmp_path / "run", *shape)
     out = tmp_path / "evaluation"
     run("evaluate", tmp_path / "run", "--data", corpus, "--split", "val", "--out", out)
     metrics = json.loads((out / "metrics.json").read_text())
+    retrieval, zero_shot = metrics["retrieval"], metrics["zero_shot"]
+    assert retrieval["i2t_r@10"]["value"] >= 2 * retrieval["chance_r@10"]["value"]
+    assert zero_shot["auroc/mesh: cardiomegaly"]["low"] > 0.6
+    assert zero_shot["auroc_abnormal/mesh: cardiomegaly"]["low"] > 0.55
     prompts = json.loads((out / "evaluation.json").read_text())["prompts"]
-    assert len(prompts["mesh: effusion"]["negative"]) > 1
     assert prompts["mesh: effusion"]["negative"] == prompts["cardiomegaly"]["negative"]
-    assert metrics["retrieval"]["i2t_r@10"]["value"] >= 1.5 * metrics["retrieval"]["chance_r@10"]["value"]
-    assert metrics["zero_shot"]["auroc/mesh: cardiomegaly"]["low"] > 0.55
     assert "XXXX" not in json.dumps(prompts)
 
 

@@ -31,9 +31,9 @@ def derive_prompts(
     returns    nothing where no such sentence is found: of reports too few, or not in English
 
     The negative side is what normal reports say: a denial of one finding (`No effusion.`) stands in abnormal
-    reports too, and tells less; what normal reports alone say comes first. Every sentence taken is said word
-    for word in the reports of `min_patients` patients, two at least, and can name nobody
-    (`shared_sentences`). Of many reports, `_ENOUGH` are looked at.
+    reports too, and tells less; what names no finding and normal reports alone say comes first. Every
+    sentence taken is said word for word in the reports of `min_patients` patients, two at least, and can name
+    nobody (`shared_sentences`). Of many reports, `_ENOUGH` are looked at.
     """
     step = max(1, len(reports) // _ENOUGH)
     reports, patients = reports[::step], patients[::step]
@@ -54,7 +54,7 @@ def derive_prompts(
 
 
 def _most_telling(well: Mapping[str, int], every: Mapping[str, int], *, share: float) -> list[str]:
-    """The sentences that tell normal reports best: said by them, and hardly by any other report.
+    """The sentences that tell normal reports best: said by them, hardly by any other, of no finding by name.
 
     well    sentence -> patients with a normal report that says it; every: the same of all reports
     share   of reports that are normal
@@ -64,7 +64,10 @@ def _most_telling(well: Mapping[str, int], every: Mapping[str, int], *, share: f
         others = every.get(sentence, 0) - well[sentence] + 1
         return well[sentence] / max(share, 1e-9) / (others / max(1 - share, 1e-9))
 
-    return sorted(filter(is_calm, well), key=lambda sentence: (-odds(sentence), sentence))[:_MOST]
+    calm = [sentence for sentence in well if is_calm(sentence)]
+    # `No effusion.` is near every report that speaks of effusions.
+    general = [sentence for sentence in calm if not findings_named(sentence)]
+    return sorted(general or calm, key=lambda sentence: (-odds(sentence), sentence))[:_MOST]
 
 
 class Affirmations:
