@@ -74,7 +74,7 @@ def test_small_learns_indiana_and_is_asked_in_its_reports_own_words(tmp_path):
         "--test",
         0,
     )
-    shape = ["--objective", "clip", "--size", 64, "--epochs", 4, "--lr", 7e-4]
+    shape = ["--objective", "clip", "--size", 64, "--epochs", 3, "--lr", 7e-4]
     run("train", "small", "--data", corpus, "--out", tmp_path / "run", *shape)
     out = tmp_path / "evaluation"
     run("evaluate", tmp_path / "run", "--data", corpus, "--split", "val", "--out", out)
