@@ -12,7 +12,7 @@ from medistill.evaluate.statistics.difference import differences, paired_differe
 from medistill.system.json_files import canonical_json
 
 TASKS = {
-    "zero_shot": {"auroc_macro", "ap_macro", "accuracy", "f1_macro", "ece", "brier"},
+    "zero_shot": {"auroc_macro", "auroc_macro_abnormal", "ap_macro", "accuracy", "f1_macro", "ece", "brier"},
     "few_shot": {
         *(f"{name}@{k}" for name in ("auroc_macro", "auroc_macro_lpp") for k in (1, 4, 16)),
         *(f"auroc_macro@{share}" for share in ("1%", "10%", "100%")),
@@ -36,7 +36,8 @@ def of_knowing(unchanged, knowing):
 
 def test_every_figure_of_the_contract_is_there_with_interval_and_counts(unchanged, of_knowing):
     metrics = json.loads(canonical_json(of_knowing.metrics))
-    findings = {f"auroc/{finding}" for finding in unchanged.findings}
+    kinds = ("auroc", "auroc_abnormal")
+    findings = {f"{kind}/{finding}" for kind in kinds for finding in unchanged.findings}
     assert {task: set(entries) for task, entries in metrics.items()} == {
         **TASKS,
         "zero_shot": TASKS["zero_shot"] | findings,

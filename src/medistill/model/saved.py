@@ -63,8 +63,8 @@ def load(path: str | Path, device: str = "cpu") -> DualEncoder:
         raise CallError(f"the model in {path} is damaged ({type(error).__name__})") from error
 
 
-def _prompts(path: Path) -> Mapping[str, Any] | None:
-    """None in the folder of a model that was trained without."""
+def _prompts(path: Path) -> Any:
+    """As they lie there, for those who ask to check; None in the folder of a model that has none."""
     return json.loads(read_checked(path)) if path.is_file() else None
 
 

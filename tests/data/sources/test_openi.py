@@ -249,7 +249,8 @@ def test_reports_that_are_nowhere_are_asked_for(tree, tmp_path):
     ("terms", "coded"),
     [
         (("Pleural Effusion/left/small", "Lung/hyperdistention"), {"effusion", "hyperdistention"}),
-        (("Lung/base/hyperdistention", "Nodules"), set()),
+        (("Lung/left/hyperdistention", "Nodules"), {"hyperdistention"}),
+        (("Heart/hyperdistention", "Nodules", "hyperdistention"), set()),
         (("Hydropneumothorax", "Fractures, Bone/ribs"), {"pneumothorax", "fracture"}),
         (("normal",), {"normal"}),
     ],

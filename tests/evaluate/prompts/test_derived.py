@@ -7,7 +7,7 @@ from medistill.evaluate.prompts.shared import shared_sentences
 
 CALM = "The lungs are clear. Heart size is normal."
 BIG = "The heart is enlarged. The lungs are clear."
-SMALL = "in 9 words the heart lungs there are is surgical clips cardiomegaly possible mild"
+SMALL = "in 9 words the heart lungs there are is surgical clips cardiomegaly possible mild normal chest no"
 """How these words are written within sentences; no prompt itself, since it holds a digit."""
 
 
@@ -36,6 +36,18 @@ def test_a_finding_that_no_shared_sentence_affirms_is_asked_by_plain_sentences()
     assert prompts["cardiomegaly"]["positive"] == ["Cardiomegaly.", "There is cardiomegaly."]
     assert prompts["mesh: hiatal hernia"]["positive"] == templates("hiatal hernia")
     assert "There is hiatal hernia." in templates("hiatal hernia")
+
+
+def test_the_negative_side_begins_with_what_abnormal_reports_do_not_say():
+    """`The lungs are clear.` is said most, and stands in reports of large hearts as well."""
+    prompts = derived(("Normal chest. The lungs are clear.", 5), (CALM, 4), (BIG, 9))
+    assert prompts["cardiomegaly"]["negative"][0] == "Normal chest."
+    assert prompts["cardiomegaly"]["negative"][-1] == "The lungs are clear."
+
+
+def test_the_denial_of_a_finding_is_no_negative_side_while_there_is_another():
+    assert derived(("No effusion. Normal chest.", 5))["cardiomegaly"]["negative"] == ["Normal chest."]
+    assert derived(("No effusion.", 5))["cardiomegaly"]["negative"] == ["No effusion."]
 
 
 def test_what_denies_or_doubts_or_affirms_something_else_as_well_is_not_taken_for_the_finding():

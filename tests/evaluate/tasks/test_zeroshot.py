@@ -8,7 +8,13 @@ from sklearn import metrics
 from medistill.evaluate.statistics.auroc_variance import area_of, clusters_of, variance
 from medistill.evaluate.statistics.calibrate import Calibration
 from medistill.evaluate.statistics.interval import patient_weights
-from medistill.evaluate.tasks.zeroshot import Scored, prompt_scores, zero_shot_metrics
+from medistill.evaluate.tasks.zeroshot import (
+    Scored,
+    among_abnormal,
+    is_abnormal,
+    prompt_scores,
+    zero_shot_metrics,
+)
 
 FINDINGS = ("alpha", "beta", "only negative", "never stated")
 PATIENTS = [f"{i // 2:03d}" for i in range(100)]
@@ -185,3 +191,42 @@ def test_a_macro_figure_keeps_its_interval_if_a_finding_has_ten_patients_on_each
     assert entries["auroc_macro"]["low"] is not None
     assert entries[f"auroc/{FINDINGS[1]}"]["low"] is None
     assert entries[f"auroc/{FINDINGS[0]}"]["low"] is not None
+
+
+def among(scores, labels, findings):
+    cases = cases_of(scores, labels, findings, PATIENTS[: len(scores)])
+    return among_abnormal(cases, patient_weights(cases.patient_ids, 50, seed=0))
+
+
+def test_figures_among_abnormal_studies_equal_scikit_learns_over_those_studies(scored):
+    scores, labels = scored
+    inside = np.array([any(label == 1 for label in row) for row in labels])
+    found, areas = among(scores, labels, FINDINGS), []
+    for f in (0, 1):
+        cases = inside & np.isin(labels[:, f], (0, 1))
+        areas.append(metrics.roc_auc_score(labels[cases, f], scores[cases, f]))
+        assert found[f"auroc_abnormal/{FINDINGS[f]}"]["value"] == pytest.approx(areas[-1])
+        assert found[f"auroc_abnormal/{FINDINGS[f]}"]["n_images"] == cases.sum()
+    assert found["auroc_macro_abnormal"]["value"] == pytest.approx(np.mean(areas))
+    assert found["auroc_macro_abnormal"]["low"] < found["auroc_macro_abnormal"]["value"]
+    assert found["auroc_abnormal/only negative"]["value"] is None
+
+
+def test_a_score_of_normal_against_abnormal_is_good_overall_and_chance_among_the_abnormal():
+    rng = np.random.default_rng(1)
+    labels = np.zeros((100, 3), np.float32)
+    labels[50:, :2] = rng.random((50, 2)) < 0.5
+    labels[:, 2] = np.arange(100) < 50
+    scores = np.repeat((np.arange(100) >= 50)[:, None], 3, axis=1).astype(np.float32)
+    names = ("alpha", "beta", "mesh: normal")
+    assert evaluated(scores, labels, names)["auroc/alpha"]["value"] > 0.7
+    assert among(scores, labels, names)["auroc_abnormal/alpha"]["value"] == 0.5
+    assert among(scores, labels, names)["auroc_abnormal/mesh: normal"]["value"] is None
+    assert is_abnormal(labels, names).tolist() == [False] * 50 + [True] * 50
+
+
+def test_without_abnormal_studies_nothing_is_defined(scored):
+    scores, labels = scored
+    found = among(scores, np.where(labels == 1, np.float32(0), labels), FINDINGS)
+    assert {entry["value"] for entry in found.values()} == {None}
+    assert found["auroc_macro_abnormal"]["reason"] == "no finding has both a positive and a negative case"

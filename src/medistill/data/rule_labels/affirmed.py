@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from medistill.data.report.sections import Sections
 from medistill.data.rule_labels.labels import label_sections
+from medistill.data.rule_labels.lexicon import ABNORMALITY
 from medistill.data.rule_labels.states import PRESENT, states_of, terms
 from medistill.data.rule_labels.wording import asked_out, small, written_out
 
@@ -34,8 +35,8 @@ def affirms(sentence: str, names: Iterable[str]) -> bool:
 
 
 def findings_named(name: str) -> set[str]:
-    """The findings of ours that a name names by its words: `effusion` is `pleural effusion`."""
-    return {kind for kind, _, _ in terms(small(written_out(name)))}
+    """The findings of ours that a name or sentence names, whatever it says of them: `No effusion.` one."""
+    return {kind for kind, _, _ in terms(small(written_out(name)))} - {ABNORMALITY}
 
 
 def _spaced(name: str) -> str:

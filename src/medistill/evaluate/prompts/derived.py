@@ -15,6 +15,8 @@ _MOST = 8
 """Prompts a side: beyond, their mean hardly moves."""
 _NORMAL = ("no finding", "normal")
 """Findings that say there is none: their sides are the others', turned round."""
+_ENOUGH = 20_000
+"""Reports, spread over all: the rules take half a second for a thousand."""
 _FEWEST = 2
 """Patients that must say a sentence, however few `min_patients` asks for: never one report's own words."""
 
@@ -29,14 +31,17 @@ def derive_prompts(
     returns    nothing where no such sentence is found: of reports too few, or not in English
 
     The negative side is what normal reports say: a denial of one finding (`No effusion.`) stands in abnormal
-    reports too, and then tells nothing apart. Every sentence taken is said word for word in the reports of
-    `min_patients` patients, two at least, and can name nobody (`shared_sentences`).
+    reports too, and tells less; what names no finding and normal reports alone say comes first. Every
+    sentence taken is said word for word in the reports of `min_patients` patients, two at least, and can name
+    nobody (`shared_sentences`). Of many reports, `_ENOUGH` are looked at.
     """
+    step = max(1, len(reports) // _ENOUGH)
+    reports, patients = reports[::step], patients[::step]
     least = max(_FEWEST, min_patients)
     normal = _normal_reports(reports)
     well = shared_sentences(reports, patients, least=least, within=normal)
     every = shared_sentences(reports, patients, least=least)
-    calm = order_of(well, filter(is_calm, well), _MOST)
+    calm = _most_telling(well, every, share=len(normal) / len(reports))
     if not calm:
         return {}
     said = Affirmations(every)
@@ -46,6 +51,23 @@ def derive_prompts(
         else {"positive": said.of(finding) or templates(finding), "negative": calm}
         for finding in findings or FINDINGS
     }
+
+
+def _most_telling(well: Mapping[str, int], every: Mapping[str, int], *, share: float) -> list[str]:
+    """The sentences that tell normal reports best: said by them, hardly by any other, of no finding by name.
+
+    well    sentence -> patients with a normal report that says it; every: the same of all reports
+    share   of reports that are normal
+    """
+
+    def odds(sentence: str) -> float:
+        others = every.get(sentence, 0) - well[sentence] + 1
+        return well[sentence] / max(share, 1e-9) / (others / max(1 - share, 1e-9))
+
+    calm = [sentence for sentence in well if is_calm(sentence)]
+    # `No effusion.` is near every report that speaks of effusions.
+    general = [sentence for sentence in calm if not findings_named(sentence)]
+    return sorted(general or calm, key=lambda sentence: (-odds(sentence), sentence))[:_MOST]
 
 
 class Affirmations:

@@ -1,6 +1,6 @@
 """What people coded in a report, as labels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from medistill.data.report.words import read_words
 
@@ -19,9 +19,12 @@ def coded_labels(terms: Sequence[str]) -> dict[str, int]:
     """
     if not terms or tuple(terms) == _NOT_CODED:
         return {}
-    stated = {"/".join(parts[:length]) for term in terms for length in (1, 2) if (parts := _parts(term))}
-    return {f"{PREFIX}{name}": int(any(term in stated for term in of)) for name, of in _TERMS.items()}
+    stated = {form for term in terms for form in _forms(term)}
+    return {f"{PREFIX}{name}": int(any(form in stated for form in of)) for name, of in _TERMS.items()}
 
 
-def _parts(term: str) -> list[str]:
-    return [part.strip() for part in term.split("/")]
+def _forms(term: str) -> Iterator[str]:
+    """The first words of a term, and these with each of its qualifiers."""
+    head, *qualifiers = (part.strip() for part in term.split("/"))
+    yield head
+    yield from (f"{head}/{qualifier}" for qualifier in qualifiers)
