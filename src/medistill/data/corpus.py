@@ -110,8 +110,9 @@ class Rows:
     @cached_property
     def patient_ids(self) -> list[str]:
         """One spelling a patient, be there several in the column."""
+        spellings: list[str] = self.column("patient_id")
         first = self.corpus.first_spellings
-        return [first.get(spelling, spelling) for spelling in self.column("patient_id")]
+        return [first.get(spelling, spelling) for spelling in spellings]
 
     @cached_property
     def views(self) -> list[str | None]:

@@ -143,7 +143,7 @@ def rankings(
         patients_by_side(patients_of(cases.patient_ids, stated[:, f]), cases.labels[stated[:, f], f] == 1)
         for f in np.flatnonzero(defined)
     )
-    pooled = patients_of(cases.patient_ids, stated[:, defined].any(axis=1))
+    pooled = patients_of(cases.patient_ids, np.logical_or.reduce(stated[:, defined], axis=1))
     area = mean_defined(np.stack(areas)[defined])
     return entries, Ranking(areas=area, defined=defined, pooled=pooled, sides=sides)
 
