@@ -12,7 +12,9 @@ from medistill.recipe.fields import Encoder, Recipe
 FREE_ON_RESUME = ("workers", "log_every", "checkpoint_seconds", "graphs")
 """Fields that do not touch the weights."""
 ADDED: Mapping[str, Any] = {
-    **{"image_micro_batch": 0, "text_micro_batch": 0, "fastclip_version": "v1"},
+    "image_micro_batch": 0,
+    "text_micro_batch": 0,
+    "fastclip_version": "v1",
     "graphs": "auto",
 }
 """Fields that configs of earlier versions lack, at the values those versions trained with."""
