@@ -1,4 +1,6 @@
 import copy
+import logging
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -6,7 +8,14 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 
-from medistill.engine.optimizer import make_fabric, make_optimizer, scaler_of, take_step
+from medistill.engine.optimizer import (
+    can_fuse,
+    load_optimizer,
+    make_fabric,
+    make_optimizer,
+    scaler_of,
+    take_step,
+)
 from medistill.errors import CallError
 from tests.conftest import tiny_model
 
@@ -66,3 +75,45 @@ def test_precision_is_float32_on_a_cpu_and_fp16_is_refused_there():
     assert type(make_fabric("auto").strategy.precision).__name__ == "Precision"
     with pytest.raises(CallError, match="needs a CUDA card"):
         make_fabric("fp16")
+
+
+def stepped(fused: bool, state=None):
+    """A model after a step, and its optimizer; `state` is taken up before."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    optimizer = make_optimizer(model, lr=1e-2, weight_decay=0.1, fused=fused)
+    if state:
+        load_optimizer(optimizer, copy.deepcopy(state))
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_checkpoint_brings_back_moments_but_not_its_kernels(before):
+    _, saved = stepped(before)
+    model, taken_up = stepped(not before, saved.state_dict())
+    again, alike = stepped(before, saved.state_dict())
+    assert [bool(group["fused"]) for group in taken_up.param_groups] == [not before] * 2
+    assert [float(state["step"]) for state in taken_up.state.values()] == [2.0, 2.0]
+    torch.testing.assert_close(model.state_dict(), again.state_dict(), rtol=1e-6, atol=1e-8)
+    assert [bool(group["fused"]) for group in alike.param_groups] == [before] * 2
+
+
+def on(device: str, scaler: object = None) -> Fabric:
+    fabric = Mock(spec=Fabric)
+    fabric.device, fabric.strategy.precision.scaler = torch.device(device), scaler
+    return fabric
+
+
+def test_a_card_steps_by_fused_kernels_but_not_under_fp16():
+    assert can_fuse(on("cuda"))
+    assert not can_fuse(on("cuda", object()))
+    assert not can_fuse(on("cpu"))
+
+
+def test_lightning_has_nothing_to_say_at_a_start(caplog):
+    with caplog.at_level(logging.INFO, logger="lightning_fabric"):
+        make_fabric("bf16")
+        logging.getLogger("lightning_fabric.utilities.rank_zero").info("what card to use how")
+    assert not caplog.records

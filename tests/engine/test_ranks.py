@@ -45,6 +45,14 @@ def test_two_ranks_give_the_gradient_of_one_process_on_the_whole_window(fabric, 
         torch.testing.assert_close(rank[name]["gradient"], whole, rtol=1e-10, atol=1e-12)
 
 
+def test_replayed_passes_give_it_on_two_ranks_too(fabric, of_two_ranks):
+    whole = gradient(fabric, "msd", PAIRS)["gradient"]
+    for rank in of_two_ranks:
+        replayed, by_graphs = rank["replayed"]
+        torch.testing.assert_close(replayed, whole, rtol=1e-10, atol=1e-12)
+        assert by_graphs
+
+
 @pytest.mark.parametrize("name", MICRO)
 def test_the_scale_is_counted_once_on_two_ranks(fabric, of_two_ranks, name):
     """Where a loss is repeated on every rank, the gradient of the scale comes out w times too large."""

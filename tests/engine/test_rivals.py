@@ -128,6 +128,6 @@ def test_the_teacher_takes_no_more_memory_than_the_student(fabric, recomputed, c
     recipe = tiny_recipe(checkpoint_activations=recomputed)
     model = tiny_model(recipe).double()
     method, encoded = make_method(recipe, model, fabric), []
-    method.teacher.register_forward_pre_hook(lambda teacher, inputs: encoded.append(len(inputs[0])))
+    method.teacher.image.register_forward_pre_hook(lambda tower, inputs: encoded.append(len(inputs[0])))
     method.open_window(fabric.setup_module(model), tiny_window(model), Batching(2, 8))
     assert encoded == chunks

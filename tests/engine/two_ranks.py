@@ -8,8 +8,10 @@ from torch import distributed
 
 from medistill.engine.objectives import make_method
 from medistill.engine.optimizer import make_fabric, make_optimizer
+from medistill.engine.passes import Passes
 from medistill.engine.step import Batching, train_window
 from tests.conftest import tiny_model, tiny_recipe, tiny_window
+from tests.engine.graphs_again import Again
 from tests.engine.test_step import Steps, msd
 
 PAIRS = 8
@@ -24,7 +26,7 @@ def method_of(fabric, name, model):
     return make_method(tiny_recipe(objective=name, queue_warmup=0.0, fastclip_version="v3"), model, fabric)
 
 
-def gradient(fabric, name, micro):
+def gradient(fabric, name, micro, passes=None):
     """The gradient of this rank's share of a window, and the window's loss."""
     model = tiny_model(tiny_recipe(objective="siglip" if name == "siglip" else "clip", bias=-2.0)).double()
     own = PAIRS // fabric.world_size
@@ -34,7 +36,15 @@ def gradient(fabric, name, micro):
     steps = Steps(model)
     wrapped = fabric.setup_module(model)
     method = method_of(fabric, name, model)
-    loss = train_window(fabric, wrapped, method, share, batching=Batching(micro, own), optimizer_step=steps)
+    loss = train_window(
+        fabric,
+        wrapped,
+        method,
+        share,
+        batching=Batching(micro, own),
+        optimizer_step=steps,
+        passes=passes,
+    )
     if name == "clip":
         assert len(steps.gradients) == 1
     return {"gradient": steps.gradients[0], "loss": loss}
@@ -65,6 +75,8 @@ MICRO = {"clip": 4, "fastclip": 4, "moco": 4, "msd_live": 4, "msd": 3, "gradcach
 if __name__ == "__main__":
     fabric = make_fabric("32")
     found = {name: gradient(fabric, name, micro) for name, micro in MICRO.items()}
+    passes = Passes(fabric, Again)
+    found["replayed"] = [gradient(fabric, "msd", 2, passes)["gradient"], passes.new_capture is not None]
     found["teacher"] = {share: teacher_after_steps(fabric, share) for share in (0.0, 0.3)}
     everyones = [None] * fabric.world_size
     distributed.all_gather_object(everyones, found)

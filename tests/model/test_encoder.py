@@ -4,6 +4,7 @@ from torch import nn
 from transformers import BertConfig, BertModel, ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
 from medistill.errors import CallError
+from medistill.model.encoder import every_query
 from medistill.model.towers.build import build_image_tower, build_text_tower
 from medistill.recipe import Encoder
 
@@ -31,6 +32,19 @@ def test_a_vision_transformer_pools_patches_or_takes_the_class_token(pooling):
     tokens = tower.backbone(images()).last_hidden_state
     expected = tokens[:, 0] if pooling == "cls" else tokens[:, 1:].mean(dim=1)
     torch.testing.assert_close(tower(images()), expected)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta", "camembert"])
+def test_a_ready_mask_is_the_one_that_transformers_makes(kind):
+    """So a card is not asked whether anything is masked; with nothing masked only rounding may differ."""
+    tower = build_text_tower(Encoder(type=kind, config=VIT), vocabulary=50, pad=0, max_tokens=8).eval()
+    assert tower.backbone.config._attn_implementation == "sdpa"
+    tokens = torch.tensor([[2, 7, 9, 3, 0, 0], [2, 5, 6, 7, 8, 3]])
+    for mask, exact in ((tokens > 0, True), (tokens >= 0, False)):
+        usual = tower.backbone(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+        ready = tower.backbone(input_ids=tokens, attention_mask=every_query(mask)).last_hidden_state
+        assert not exact or torch.equal(ready, usual)
+        torch.testing.assert_close(ready, usual)
 
 
 def test_text_padding_does_not_change_the_pooled_text():

@@ -13,7 +13,8 @@ from medistill.engine.batching import TOWERS, Batching, Tower, chunk_rows
 from medistill.engine.checkpoint import random_state, restore_random_state
 from medistill.engine.gather import gathered_embeddings
 from medistill.engine.method import ByTower, PairLoss, positives_of
-from medistill.engine.towers import embedded, separable
+from medistill.engine.tf32 import tf32
+from medistill.engine.towers import separable
 from medistill.model.dual import DualEncoder, Embeddings, Head
 
 
@@ -26,16 +27,18 @@ class Cached(ByTower):
     """
 
     def __init__(self, fabric: Fabric, pair_loss: PairLoss):
-        self.fabric, self.pair_loss = fabric, pair_loss
+        super().__init__(fabric)
+        self.pair_loss = pair_loss
         self.random: dict[tuple[Tower | None, int], dict[str, Any]] = {}
 
     def open_window(self, student: _FabricModule, window: Window, batching: Batching) -> None:
         """Steps 1 and 2."""
         own = self._embedded(student, window, batching)
         own = Embeddings(*(x.detach().requires_grad_() for x in own))  # leaves: the graph ends at them
-        positive = positives_of(*(ids.to(self.fabric.device) for ids in (window.study, window.text)))
-        self.window_loss = self.pair_loss(own, gathered_embeddings(own), positive)
-        given = torch.autograd.grad(self.window_loss, own, allow_unused=True, materialize_grads=True)
+        ids = (x.to(self.fabric.device, non_blocking=True) for x in (window.study, window.text))
+        with tf32(False):
+            self.window_loss = self.pair_loss(own, gathered_embeddings(own), positives_of(*ids))
+            given = torch.autograd.grad(self.window_loss, own, allow_unused=True, materialize_grads=True)
         self.gradient = Embeddings(*given)
         self.pairs = len(window)
 
@@ -57,7 +60,7 @@ class Cached(ByTower):
         chunks: list[Tensor] = []
         for rows in batching.chunks(tower, slice(0, len(window))):
             self.random[tower, rows.start] = random_state()
-            chunks.append(embedded(self.fabric, model, tower, window.part(rows, self.fabric.device)))
+            chunks.append(self.passes.embed(model, tower, window.part(rows, self.fabric.device)))
         return torch.cat(chunks)
 
     def open_pass(self, tower: Tower | None, rows: slice) -> None:

@@ -43,9 +43,11 @@ class FastClip(Method):
         if window.row is None:
             raise ValueError("found a window without rows: fastclip needs each pair's row of the corpus")
         # The same on all ranks, since each keeps the normalizers of all pairs.
-        most = int(gathered(window.row.max()[None].to(self._device(student))).max()) + 1
-        room = torch.full((2, max(0, most - self.log_u.shape[1])), -math.inf)
-        self.log_u = torch.cat([self.log_u.to(self._device(student)), room.to(self._device(student))], dim=1)
+        device = self._device(student)
+        last = window.row.max()  # on the host: alone, nothing waits for the card
+        most = int(gathered(last[None].to(device)).max() if ranks() > 1 else last) + 1
+        room = torch.full((2, max(0, most - self.log_u.shape[1])), -math.inf, device=device)
+        self.log_u = torch.cat([self.log_u.to(device), room], dim=1)
 
     def loss(self, query: Embeddings, part: Window, rows: slice) -> Float[Tensor, ""]:
         """Own queries against the embeddings of every rank's micro-batch; the normalizers move first."""

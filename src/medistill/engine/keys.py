@@ -48,26 +48,29 @@ class KeyQueue:
         self.size, self.max_age = size, max_age
         self.keys: Keys | None = None
         self.age: Tensor | None = None
+        """In windows, on the host: what is dropped is known without asking the card."""
 
     def push(self, keys: Keys) -> None:
         """Age what is there by one window, add `keys`, drop what is too old or too many."""
-        age = torch.zeros(len(keys), dtype=torch.long, device=keys.study.device)
+        age = torch.zeros(len(keys), dtype=torch.long)
         if self.keys is not None and self.age is not None:
             age = torch.cat([self.age + 1, age])
             keys = joined(self.keys, keys)
         # The newest lie at the end, behind whatever the limit of age has left.
-        kept = (age < self.max_age).nonzero()[:, 0][-self.size :]
-        self.keys, self.age = keys[kept], age[kept]
+        kept = min(int((age < self.max_age).sum()), self.size)
+        rows = slice(len(keys) - kept, len(keys))
+        self.keys, self.age = keys[rows], age[rows]
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors only, so that it loads without a pickle."""
         if self.keys is None:
             return {}
-        return {**vars(self.keys), "age": self.age}
+        # Copies: what was dropped lies before them, and would be saved too.
+        return {name: rows.clone() for name, rows in vars(self.keys).items()} | {"age": self.age}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """The inverse of `state_dict`."""
         if state:
-            tensors = {name: value.to(device) for name, value in state.items()}
-            self.age = tensors.pop("age")
+            tensors = {name: value.to(device) for name, value in state.items() if name != "age"}
+            self.age = state["age"].cpu()
             self.keys = Keys(**tensors)

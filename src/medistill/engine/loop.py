@@ -23,7 +23,8 @@ from medistill.engine.checkpoint import (
 from medistill.engine.collapse import EARLIEST, CollapseWatch, check_finite
 from medistill.engine.gather import any_rank, from_first_rank, of_all_ranks, ranks
 from medistill.engine.objectives import batching_of, make_method
-from medistill.engine.optimizer import fitted, make_optimizer, scaler_of, take_step
+from medistill.engine.optimizer import can_fuse, load_optimizer, make_optimizer, scaler_of, take_step
+from medistill.engine.passes import make_passes
 from medistill.engine.schedule import lr_factor
 from medistill.engine.step import train_window
 from medistill.engine.track import Track, standing
@@ -61,7 +62,10 @@ class Trainer:
         self.fabric, self.validate, self.corpus_hash = fabric, validate, corpus_hash
         self.batching = batching_of(recipe)
         self.method = make_method(recipe, student, fabric)
-        optimizer = make_optimizer(student, lr=recipe.lr, weight_decay=recipe.weight_decay)
+        self.passes = make_passes(recipe, fabric)
+        optimizer = make_optimizer(
+            student, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=can_fuse(fabric)
+        )
         self.student, self.optimizer = fabric.setup(student, optimizer)
         self.plain_student = student
         windows = [[size // ranks() for size in loader.sizes(epoch)] for epoch in range(recipe.epochs)]
@@ -116,6 +120,7 @@ class Trainer:
             window,
             batching=self.batching,
             optimizer_step=self._optimizer_step,
+            passes=self.passes,
         )
         loss = cast(Tensor, self.fabric.all_reduce(loss))
         self.loss_sum += loss
@@ -210,7 +215,7 @@ class Trainer:
                 pool_as_asked(model, self.recipe)
         self.plain_student.load_state_dict(state["student"])
         self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(fitted(state["optimizer"], self.optimizer.param_groups))
+        load_optimizer(self.optimizer, state["optimizer"])
         scaler = scaler_of(self.fabric)
         if scaler:
             scaler.load_state_dict(state["scaler"])

@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
+from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
 from torch import Tensor, nn
 
 from medistill.data.loader.windows import Window
 from medistill.engine.batching import Batching, Tower
 from medistill.engine.gather import gathered, gathered_embeddings
+from medistill.engine.passes import Frozen, Passes
 from medistill.model.dual import DualEncoder, Embeddings, Head
 from medistill.objective import positive_mask
 
@@ -24,6 +26,13 @@ class Method(ABC):
 
     def set_schedule(self, progress: float, epoch: float) -> None:  # noqa: B027
         """Before a window: how far the run is, 0..1, and in epochs."""
+
+    def use(self, passes: Passes) -> None:  # noqa: B027
+        """Before a window: how the towers are run."""
+
+    def frozen(self, batching: Batching) -> Frozen | None:
+        """A model of the same two towers that it embeds with besides the student, without gradient."""
+        return None
 
     def open_window(self, student: _FabricModule, window: Window, batching: Batching) -> None:  # noqa: B027
         """Before the first step; again if memory ran out in it."""
@@ -68,6 +77,13 @@ class ByTower(Method):
 
     by_tower = True
     """Whether it is such a sum as it is set."""
+
+    def __init__(self, fabric: Fabric):
+        self.fabric, self.passes = fabric, Passes(fabric)
+
+    def use(self, passes: Passes) -> None:
+        """For its own passes too."""
+        self.passes = passes
 
     @abstractmethod
     def tower_loss(

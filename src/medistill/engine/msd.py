@@ -11,12 +11,13 @@ from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPri
 from torch import Tensor, nn
 
 from medistill.data.loader.windows import Window
-from medistill.engine.batching import Batching, Tower, chunk_rows
+from medistill.engine.batching import TOWERS, Batching, Tower, chunk_rows
 from medistill.engine.gather import gathered_embeddings, ranks
 from medistill.engine.keys import KeyQueue, Keys, joined
 from medistill.engine.method import ByTower
+from medistill.engine.passes import Frozen
 from medistill.model.dual import DualEncoder, Embeddings, Head
-from medistill.model.teacher import half_life, update_teacher
+from medistill.model.teacher import Follower, half_life
 from medistill.objective import distilled_contrast, soft_targets, symmetric_contrast
 
 
@@ -48,11 +49,13 @@ class Msd(ByTower):
         queue: KeyQueue | None = None,
         deliver_teacher: bool = True,
     ):
-        self.fabric, self.teacher, self.schedule = fabric, teacher, schedule
+        super().__init__(fabric)
+        self.teacher, self.schedule = teacher, schedule
         self.live_share, self.teacher_chunk = live_share, teacher_chunk
         self.queue, self.deliver_teacher = queue, deliver_teacher
         self.settings = schedule(0.0, 0.0)
         self.by_tower = not live_share
+        self._follower: Follower | None = None
         self.first = 0
         """Row of the window that the first of `own` belongs to."""
 
@@ -60,24 +63,36 @@ class Msd(ByTower):
         """Alpha, momentum and the use of the queue."""
         self.settings = self.schedule(progress, epoch)
 
+    def frozen(self, batching: Batching) -> Frozen | None:
+        """The teacher."""
+        pairs = self._pairs_at_once(batching)
+        return Frozen(self.teacher, pairs) if isinstance(self.teacher, DualEncoder) else None
+
+    def _pairs_at_once(self, batching: Batching) -> int:
+        return self.teacher_chunk * batching.micro
+
     def open_window(self, student: _FabricModule, window: Window, batching: Batching) -> None:
         """Keys and the teacher's scale, which then stay fixed."""
-        self._encode(window, self.teacher_chunk * batching.micro)
+        self._encode(window, chunk_rows(len(window), self._pairs_at_once(batching)))
 
     @torch.no_grad()
-    def _encode(self, window: Window, chunk: int) -> None:
-        # The teacher is not set up by Fabric, which would wrap it for gradients: autocast is ours to enter.
-        with self.fabric.autocast():
-            chunks = [
-                _keys(self.teacher, window.part(rows, self.fabric.device))
-                for rows in chunk_rows(len(window), chunk)
-            ]
-        self.own = Keys(*(torch.cat(x) for x in zip(*chunks, strict=True)))
+    def _encode(self, window: Window, chunks: list[slice]) -> None:
+        keys = [self._keys(window.part(rows, self.fabric.device)) for rows in chunks]
+        self.own = Keys(*(torch.cat(x) for x in zip(*keys, strict=True)))
         self.window_keys = self.own.gathered()
         self.teacher_scale = self._log_scale.exp()
         # Random embeddings of the first epochs would only be noise among the keys (`queue_warmup`).
         older = self.queue.keys if self.queue and self.settings.queue_in_use else None
         self.keys = joined(self.window_keys, older) if older is not None else self.window_keys
+
+    def _keys(self, part: Window) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        if isinstance(self.teacher, DualEncoder):
+            image, text = (self.passes.embed(self.teacher, tower, part) for tower in TOWERS)
+        else:
+            # It is not set up by Fabric, which would wrap it for gradients: autocast is ours to enter.
+            with self.fabric.autocast():
+                image, text, *_ = self.teacher(*part.inputs)
+        return image, text, part.study, part.text
 
     def tower_loss(
         self, tower: Tower, query: Float[Tensor, "b d"], head: Head, part: Window, rows: slice
@@ -107,7 +122,7 @@ class Msd(ByTower):
     def _live(self, query: Embeddings, rows: slice) -> Float[Tensor, ""]:
         """The same within the micro-batch of all ranks, against embeddings that receive a gradient too."""
         own, live = self._own(rows), gathered_embeddings(query)
-        around = self.window_keys[rows_of_all_ranks(rows, len(self.own)).to(own.study.device)]
+        around = self.window_keys[rows_of_all_ranks(rows, len(self.own), own.study.device)]
         soft = partial(
             soft_targets,
             positive=around.positives(own),
@@ -120,7 +135,9 @@ class Msd(ByTower):
     def close_step(self, student: nn.Module, *, taken: bool) -> None:
         """Move the teacher towards the student."""
         if taken:
-            update_teacher(self.teacher, student, self.settings.momentum)
+            if self._follower is None or self._follower.ahead is not student:
+                self._follower = Follower(self.teacher, student)
+            self._follower.follow(self.settings.momentum)
 
     def close_window(self) -> None:
         """Let the queue have the window's keys."""
@@ -157,13 +174,16 @@ class Msd(ByTower):
 class Moco(Msd):
     """MoCo (He et al. 2020) for two modalities: a step's teacher keys and the queue, hard targets."""
 
+    def _pairs_at_once(self, batching: Batching) -> int:
+        return batching.per_step
+
     def open_window(self, student: _FabricModule, window: Window, batching: Batching) -> None:
         """Keys are made step by step."""
 
     def open_step(self, window: Window, step: slice) -> None:
         """Keys of the step's own pairs, and those before them."""
         self.first = step.start
-        self._encode(window.part(step, self.fabric.device), step.stop - step.start)
+        self._encode(window, [step])
 
     def close_step(self, student: nn.Module, *, taken: bool) -> None:
         """The queue has the step's keys from here on."""
@@ -174,12 +194,7 @@ class Moco(Msd):
         """The queue has its keys already."""
 
 
-def rows_of_all_ranks(rows: slice, per_rank: int) -> Int[Tensor, " wb"]:
+def rows_of_all_ranks(rows: slice, per_rank: int, device: torch.device) -> Int[Tensor, " wb"]:
     """Where the rows `rows` of every rank lie among the gathered keys of a window."""
-    own = torch.arange(rows.start, rows.stop)
+    own = torch.arange(rows.start, rows.stop, device=device)  # made on the card: copying it would wait
     return torch.cat([own + rank * per_rank for rank in range(ranks())])
-
-
-def _keys(teacher: nn.Module, part: Window) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    image, text, *_ = teacher(*part.inputs)
-    return image, text, part.study, part.text

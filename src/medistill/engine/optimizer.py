@@ -1,5 +1,6 @@
 """AdamW, the precision of a device, and one optimizer step."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -17,16 +18,39 @@ RANKS_WAIT = timedelta(hours=1)
 """For each other: rank 0 validates and writes alone, on a large corpus for minutes."""
 
 
-def make_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW with no decay on norms, biases and the scale (everything with fewer than two axes)."""
+def make_optimizer(
+    model: nn.Module, *, lr: float, weight_decay: float, fused: bool = False
+) -> torch.optim.AdamW:
+    """AdamW with no decay on norms, biases and the scale (everything with fewer than two axes).
+
+    fused   one kernel for many weights (see `can_fuse`); False: torch's own choice of the others
+    """
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-6)
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-6, fused=fused or None)
+
+
+def can_fuse(fabric: Fabric) -> bool:
+    """On a card, but not under fp16: Fabric cannot undo the loss's scale for a fused optimizer."""
+    return fabric.device.type == "cuda" and scaler_of(fabric) is None
+
+
+def load_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
+    """Take up a checkpoint's moments and counts, but not by which kernels it was stepped."""
+    kernels = ("fused", "foreach", "capturable")
+    state = fitted(state, optimizer.param_groups)
+    groups = [
+        {**saved, **{name: mine[name] for name in kernels}}
+        for saved, mine in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})
 
 
 def make_fabric(precision: Precision) -> Fabric:
     """Fabric on the best device there is, in the precision asked for; one rank a device under `torchrun`."""
+    # Else it tells at every start which precision it was given, and advises another.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     plugin = cast(Any, _plugin_name(precision))
     ranks = int(os.environ.get("WORLD_SIZE", 1))
     if ranks == 1:

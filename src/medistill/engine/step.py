@@ -13,10 +13,12 @@ from torch import Tensor
 from medistill.data.loader.windows import Window
 from medistill.engine.batching import TOWERS, chunk_rows
 from medistill.engine.batching import Batching as Batching
-from medistill.engine.gather import average_gradients
+from medistill.engine.gather import average_gradients, ranks
 from medistill.engine.method import ByTower, Method
-from medistill.engine.towers import embedded, separable
-from medistill.model.dual import DualEncoder
+from medistill.engine.passes import Passes
+from medistill.engine.tf32 import tf32
+from medistill.engine.towers import separable
+from medistill.model.dual import DualEncoder, Embeddings
 from medistill.model.encoder import TextTower
 
 
@@ -28,6 +30,7 @@ def train_window(
     *,
     batching: Batching,
     optimizer_step: Callable[[], bool],
+    passes: Passes | None = None,
 ) -> Float[Tensor, ""]:
     """Go through this rank's share of a window against the keys `method` makes of it; mean loss, in nats.
 
@@ -36,13 +39,17 @@ def train_window(
 
     student         any module set up by `fabric` that makes `Embeddings` of `Window.inputs`
     optimizer_step  applies and clears the accumulated gradient; False if it had to be skipped.
+    passes          how the towers are run, the same for all windows of a run; None: kernel by kernel
     """
+    passes = passes or Passes(fabric)
+    method.use(passes)
     window = with_frozen_part(fabric, student, window, batching.size("text"))
     total = torch.zeros((), device=fabric.device)
     for step in chunk_rows(len(window), batching.per_step):
         # None is out of memory: the step begins again from a clean gradient, so nothing is counted twice.
-        while (loss := _accumulated(fabric, student, method, window, step, batching)) is None:
+        while (loss := _accumulated(passes, student, method, window, step, batching)) is None:
             student.zero_grad()
+            passes.clear()
             torch.cuda.empty_cache()
             batching.halve()
         # Steps differ in length only where the last is short: a mean over pairs, not over steps.
@@ -61,70 +68,103 @@ def with_frozen_part(fabric: Fabric, student: _FabricModule, window: Window, chu
     tower = getattr(student.module, "text", None)
     if not isinstance(tower, TextTower) or not tower.frozen_layers:
         return window
-    kept: list[Tensor] = []
+    kept: Tensor | None = None
     with fabric.autocast():
         for rows in chunk_rows(len(window), chunk):
             part = window.part(rows, fabric.device)
-            hidden = tower.lower(part.tokens, part.mask).cpu()
-            kept.append(F.pad(hidden, (0, 0, 0, window.tokens.shape[1] - hidden.shape[1])))
-    return replace(window, lower=torch.cat(kept))
+            hidden = tower.lower(part.tokens, part.mask)
+            if kept is None:
+                shape = *window.tokens.shape, hidden.shape[2]
+                kept = torch.empty(shape, dtype=hidden.dtype, pin_memory=fabric.device.type == "cuda")
+            # The host does not wait: the card fills the rows before it copies them back, in the same stream.
+            kept[rows].copy_(F.pad(hidden, (0, 0, 0, shape[1] - hidden.shape[1])), non_blocking=True)
+    return replace(window, lower=kept)
 
 
 def _accumulated(
-    fabric: Fabric, student: _FabricModule, method: Method, window: Window, step: slice, batching: Batching
+    passes: Passes, student: _FabricModule, method: Method, window: Window, step: slice, batching: Batching
 ) -> Float[Tensor, ""] | None:
     """Add up the gradient of one optimizer step; its mean loss, or None if memory ran out."""
     batching.passing = None
+    model, apart = separable(student), isinstance(method, ByTower) and method.by_tower
     try:
+        if model and (apart or ranks() == 1):
+            passes.prepare(model, method.frozen(batching), window, batching, apart=apart)
+        batching.passing = None
         if step.start == 0:
             # In here, because the keys' own pass can run out of memory as well.
             method.open_window(student, window, batching)
         batching.passing = None
         method.open_step(window, step)
-        model = separable(student)
+        passes.open_step()
         if model and isinstance(method, ByTower) and method.by_tower:
-            return _tower_by_tower(fabric, model, method, window, step, batching)
-        return _pair_by_pair(fabric, student, method, window, step, batching.micro)
+            return _tower_by_tower(passes, model, method, window, step, batching)
+        if model and ranks() == 1:
+            return _both_towers(passes, model, method, window, step, batching.micro)
+        return _pair_by_pair(passes, student, method, window, step, batching.micro)
     except torch.OutOfMemoryError:
         return None
 
 
 def _tower_by_tower(
-    fabric: Fabric, model: DualEncoder, method: ByTower, window: Window, step: slice, batching: Batching
+    passes: Passes, model: DualEncoder, method: ByTower, window: Window, step: slice, batching: Batching
 ) -> Float[Tensor, ""]:
     """All images of the step by the image tower, then all texts by the other: the graph of one is alive.
 
     Each pass weighs its share of the step's pairs, a short last one included.
     """
-    total = torch.zeros((), device=fabric.device)
+    total = torch.zeros((), device=passes.fabric.device)
     for tower in TOWERS:
         for rows in batching.chunks(tower, step):
-            part = window.part(rows, fabric.device)
+            part = window.part(rows, passes.fabric.device)
             method.open_pass(tower, rows)
-            query = embedded(fabric, model, tower, part)
-            loss = method.tower_loss(tower, query, model.head(), part, rows)
-            loss = loss * (len(part) / (step.stop - step.start))
-            fabric.backward(loss)
+            query = passes.forward(model, tower, part)
+            with tf32(False):
+                loss = method.tower_loss(tower, query.rows, model.head(), part, rows)
+                loss = loss * (len(part) / (step.stop - step.start))
+                passes.fabric.backward(loss)  # as far as the rows, the scale and the bias
+            query.backward()
             total += loss.detach()  # stays on the device: reading it would wait for the card
     average_gradients(model)
     return total
 
 
-def _pair_by_pair(
-    fabric: Fabric, student: _FabricModule, method: Method, window: Window, step: slice, micro: int
+def _both_towers(
+    passes: Passes, model: DualEncoder, method: Method, window: Window, step: slice, micro: int
 ) -> Float[Tensor, ""]:
-    """Both towers of a micro-batch at once: for a loss that compares live embeddings of the two.
+    """Both towers of a micro-batch, then the loss between them: it compares live embeddings of the two."""
+    total = torch.zeros((), device=passes.fabric.device)
+    for rows in chunk_rows(step.stop - step.start, micro, start=step.start):
+        part = window.part(rows, passes.fabric.device)
+        method.open_pass(None, rows)
+        text, image = (passes.forward(model, tower, part) for tower in reversed(TOWERS))
+        with tf32(False):
+            query = Embeddings(image.rows, text.rows, *model.head())
+            loss = method.loss(query, part, rows) * (len(part) / (step.stop - step.start))
+            passes.fabric.backward(loss)
+        image.backward()
+        text.backward()
+        total += loss.detach()
+    return total
 
-    Each micro-batch weighs its share of the step's pairs, a short last one included.
+
+def _pair_by_pair(
+    passes: Passes, student: _FabricModule, method: Method, window: Window, step: slice, micro: int
+) -> Float[Tensor, ""]:
+    """The same for several ranks, and for any module: by its one forward, which no pass may go around.
+
+    Ranks exchange gradients once a step, in the last backward pass.
     """
+    fabric = passes.fabric
     total = torch.zeros((), device=fabric.device)
     for rows in chunk_rows(step.stop - step.start, micro, start=step.start):
         part = window.part(rows, fabric.device)
         method.open_pass(None, rows)
-        # Ranks exchange gradients once a step, in the last backward pass.
         with fabric.no_backward_sync(student, enabled=rows.stop < step.stop):
-            query = student(*part.inputs)
-            loss = method.loss(query, part, rows) * (len(part) / (step.stop - step.start))
-            fabric.backward(loss)
+            with tf32(passes.tf32):
+                query = student(*part.inputs)
+            with tf32(False):
+                loss = method.loss(query, part, rows) * (len(part) / (step.stop - step.start))
+                fabric.backward(loss)
         total += loss.detach()
     return total

@@ -164,9 +164,8 @@ class TextTower(Tower):
         """
         if self.frozen_layers:
             return self.upper(self.lower(tokens, mask) if lower is None else lower, mask)
-        return self._pooled(
-            self.backbone(input_ids=tokens, attention_mask=mask.long()).last_hidden_state, mask
-        )
+        hidden = self.backbone(input_ids=tokens, attention_mask=self._attention(mask)).last_hidden_state
+        return self._pooled(hidden, mask)
 
     @torch.no_grad()
     def lower(self, tokens: Int[Tensor, "b l"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b l e"]:
@@ -195,10 +194,20 @@ class TextTower(Tower):
     def _through(
         self, layers: nn.ModuleList, hidden: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]
     ) -> Float[Tensor, "b l e"]:
-        attention = create_bidirectional_mask(self.config, hidden, mask.long())
+        attention = create_bidirectional_mask(self.config, hidden, self._attention(mask))
         for layer in layers:
             hidden = layer(hidden, attention)
         return hidden
+
+    def _attention(self, mask: Bool[Tensor, "b l"]) -> Tensor:
+        """The mask as the backbone takes it; on a card ready made where it can be.
+
+        One of two axes transformers asks whether it masks anything at all, which waits for the card.
+        """
+        config = self.backbone.config
+        if mask.is_cuda and config.model_type in _SPLIT and config._attn_implementation == "sdpa":
+            return every_query(mask)
+        return mask.long()
 
     def _pooled(self, features: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b e"]:
         if self.pooling == "cls":
@@ -212,3 +221,8 @@ class TextTower(Tower):
 def unit_rows(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
     """Rows of norm 1, in float32 or wider whatever the tower's precision."""
     return F.normalize(x if x.dtype == torch.float64 else x.float(), dim=1)
+
+
+def every_query(mask: Bool[Tensor, "b l"]) -> Bool[Tensor, "b 1 l l"]:
+    """The tokens of its text for each token: what transformers makes of a mask for torch's own attention."""
+    return mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)

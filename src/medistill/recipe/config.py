@@ -9,9 +9,14 @@ from typing import Any
 from medistill.errors import CallError
 from medistill.recipe.fields import Encoder, Recipe
 
-FREE_ON_RESUME = ("workers", "log_every", "checkpoint_seconds")
+FREE_ON_RESUME = ("workers", "log_every", "checkpoint_seconds", "graphs")
 """Fields that do not touch the weights."""
-ADDED: Mapping[str, Any] = {"image_micro_batch": 0, "text_micro_batch": 0, "fastclip_version": "v1"}
+ADDED: Mapping[str, Any] = {
+    "image_micro_batch": 0,
+    "text_micro_batch": 0,
+    "fastclip_version": "v1",
+    "graphs": "auto",
+}
 """Fields that configs of earlier versions lack, at the values those versions trained with."""
 
 

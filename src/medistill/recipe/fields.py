@@ -126,6 +126,9 @@ class Recipe:
     channels_last: bool = False
     """Keep weights and images of a convolutional tower as (b, h, w, c) in memory: for pretrained BatchNorm on
     a card. From scratch nothing is won: CUDA's GroupNorm turns its input back at every layer."""
+    graphs: Literal["auto", "off"] = "auto"
+    """`auto`: on a card the towers' passes are captured once as CUDA graphs and replayed, if that gives the
+    same gradient; texts are padded to a few lengths. `off`: never. May change on resume."""
     compile: str = ""
     """Backend of torch.compile for both towers (inductor, ...); empty: not compiled."""
     workers: int = 0

@@ -68,7 +68,7 @@ class Window:
         columns = (self.tokens, self.mask, self.study, self.text)
         # Cut on the device: a cut of the columns is not contiguous, and would be gathered in unpinned memory.
         tokens, mask, study, text = (x[rows].to(device, non_blocking=True) for x in columns)
-        lower = None if self.lower is None else self.lower[rows, :longest].to(device, non_blocking=True)
+        lower = None if self.lower is None else self.lower[rows].to(device, non_blocking=True)[:, :longest]
         row = None if self.row is None else self.row[rows].to(device, non_blocking=True)
         images = self._images.part(rows, device) if device.type == "cuda" else self.images[rows].to(device)
         return Window(images, tokens[:, :longest], mask[:, :longest], study, text, lower, row)

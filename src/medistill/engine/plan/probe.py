@@ -21,7 +21,8 @@ from medistill.data.loader.windows import Window, WindowLoader
 from medistill.data.loader.wording import Wordings
 from medistill.engine.batching import Batching
 from medistill.engine.objectives import batching_of, make_method
-from medistill.engine.optimizer import make_fabric, make_optimizer, take_step
+from medistill.engine.optimizer import can_fuse, make_fabric, make_optimizer, take_step
+from medistill.engine.passes import make_passes
 from medistill.engine.step import train_window
 from medistill.errors import MedistillError
 from medistill.model.dual import DualEncoder, assemble
@@ -148,7 +149,8 @@ def _train(fabric: Fabric, recipe: Recipe, model: DualEncoder) -> tuple[float, f
     if recipe.objective == "msd":
         batching.per_step = min(batching.per_step, -(-len(window) // 2))
     method = make_method(recipe, model, fabric)
-    optimizer = make_optimizer(model, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    passes = make_passes(recipe, fabric)
+    optimizer = make_optimizer(model, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=can_fuse(fabric))
     student, optimizer = fabric.setup(model, optimizer)
     student.train()
     stepping: list[float] = []
@@ -164,7 +166,15 @@ def _train(fabric: Fabric, recipe: Recipe, model: DualEncoder) -> tuple[float, f
     seconds, began = 0.0, time.process_time()
     for done in itertools.count(1):
         start = _now(fabric)
-        train_window(fabric, student, method, window, batching=batching, optimizer_step=optimizer_step)
+        train_window(
+            fabric,
+            student,
+            method,
+            window,
+            batching=batching,
+            optimizer_step=optimizer_step,
+            passes=passes,
+        )
         seconds = _now(fabric) - start
         if done >= least and (done >= WINDOWS or time.process_time() - began > QUICK):
             break
