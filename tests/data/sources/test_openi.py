@@ -210,7 +210,9 @@ def test_jpeg_files_are_read_beside_png_ones_and_a_png_goes_first(tree):
     root = tree({"number": 1}, {"number": 2, "images": 1})
     folder = root / "NLMCXR_png"
     (folder / "CXR1_IM-0001-1001.png").rename(folder / "CXR1_IM-0001-1001.jpg")
-    (folder / "CXR2_IM-0001-1001.JPEG").write_bytes(b"GIF89a")
+    for place in (folder, root / "later"):
+        place.mkdir(exist_ok=True)
+        (place / "CXR2_IM-0001-1001.JPEG").write_bytes(b"GIF89a")
     first, second = read(root)
     assert (len(first.images), len(second.images)) == (2, 1)
 

@@ -73,12 +73,13 @@ def test_the_label_of_no_finding_is_asked_the_other_way_round():
 @pytest.mark.parametrize("least", [3, 1, 0])
 def test_no_sentence_of_fewer_patients_is_ever_taken(least):
     """However few are asked for, two patients must say it, and a patient with many reports is one."""
-    alone = ["The lungs are clear and alone."] * 9
-    reports, patients = said_by((CALM, 5), (BIG, 4), ("The lungs are clear and rare.", max(2, least) - 1))
+    reports, patients = said_by((CALM, 5), (BIG, 4), ("Lungs are normal.", max(2, least) - 1))
+    alone = ["Normal heart."] * 9
     prompts = derive_prompts(
         [*reports, *alone], [*patients, *["one"] * 9], ["cardiomegaly"], min_patients=least
     )
-    assert not {text for text in every_text(prompts) if "rare" in text or "alone" in text}
+    assert "The lungs are clear." in every_text(prompts)
+    assert not every_text(prompts) & {"Lungs are normal.", "Normal heart."}
 
 
 def test_reports_without_a_shared_calm_sentence_give_no_prompts():
