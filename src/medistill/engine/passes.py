@@ -118,7 +118,7 @@ class Passes:
         micro = min(batching.micro, batching.per_step)
         sizes = [(student, tower, batching.size(tower) if apart else micro) for tower in TOWERS]
         if frozen:
-            sizes += [(frozen.model, tower, min(frozen.pairs, len(window))) for tower in TOWERS]
+            sizes.extend((frozen.model, tower, min(frozen.pairs, len(window))) for tower in TOWERS)
         pairs = tuple(size for *_, size in sizes)
         if self.new_capture is None or pairs == self._sizes or max(pairs) > len(window):
             return
@@ -177,8 +177,10 @@ class Passes:
             parts = [padded(part, shape.tokens, pad_id(shape.model.tokenizer)) for part in parts]
             parts[0] = with_padding(parts[0])
         wide = torch.promote_types(shape.model.log_scale.dtype, torch.float32)
-        size, place = (shape.pairs, shape.model.dim), {"dtype": wide, "device": self.fabric.device}
-        trial = Trial(shape, parts, [torch.randn(size, **place) for _ in parts], random_state())
+        asked = [
+            torch.randn(shape.pairs, shape.model.dim, dtype=wide, device=self.fabric.device) for _ in parts
+        ]
+        trial = Trial(shape, parts, asked, random_state())
         shape.model.zero_grad()
         trial.rows = [rows.cpu() for rows in self._tried(trial)]
         trial.weights = [p for p in shape.model.parameters() if p.grad is not None]
