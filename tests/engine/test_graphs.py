@@ -175,8 +175,24 @@ def test_memory_that_runs_out_while_capturing_halves_too(fabric, monkeypatch):
     passes, batching = Passes(fabric, ShortOnce), Batching(4, 8)
     fast, _ = trained(fabric, "msd", batching, passes)
     slow, _ = trained(fabric, "msd", Batching(4, 8))
-    assert batching.size("text") == 2  # the one that was tried last
+    assert (batching.size("image"), batching.size("text"), batching.micro) == (2, 4, 4)
     assert passes.new_capture
+    torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-12)
+
+
+def test_memory_that_runs_out_for_the_teacher_halves_the_micro_batch(fabric, monkeypatch):
+    embed, asked, batching = Passes.embed, [], Batching(4, 8)
+
+    def short(passes, model, tower, part):
+        asked.append(len(part))
+        if len(asked) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return embed(passes, model, tower, part)
+
+    monkeypatch.setattr(Passes, "embed", short)
+    fast, _ = trained(fabric, "msd", batching, Passes(fabric, Again))
+    slow, _ = trained(fabric, "msd", Batching(4, 8))
+    assert (batching.micro, batching.image, batching.text) == (2, 0, 0)
     torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-12)
 
 
