@@ -77,7 +77,7 @@ class Refused(Again):
 
 
 class ShortOnce(Again):
-    """Out of memory at its first capture."""
+    """Out of memory at its first capture, that of the image tower."""
 
     asked = 0
 

@@ -154,17 +154,18 @@ def test_what_cannot_be_captured_is_said_once_in_one_line(fabric, caplog):
     torch.testing.assert_close(gradient, slow, rtol=1e-10, atol=1e-12)
 
 
-def test_out_of_memory_drops_what_was_captured_and_halves_the_tower_that_failed(fabric):
+def test_out_of_memory_drops_what_was_captured_and_halves_the_tower_that_failed(fabric, monkeypatch):
     again, batching = Again(), Batching(4, 8)
     passes = Passes(fabric, lambda: again)
     model = tiny_model(recipe_of("msd")).double()
     trained(fabric, "msd", batching, passes, model=model)
-    replayed = again.replayed
+    replayed, held = again.replayed, []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: held.append(len(passes._captured)))
     short_of_memory(model, 2)
-    passes.clear()
     fast, _ = trained(fabric, "msd", batching, passes, model=model)
     slow, _ = trained(fabric, "msd", Batching(4, 8))
     assert (batching.size("image"), batching.size("text")) == (2, 4)
+    assert held == [0]  # what is freed includes the graphs' memory
     assert again.replayed > 2 * replayed
     torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-12)
 
@@ -174,8 +175,24 @@ def test_memory_that_runs_out_while_capturing_halves_too(fabric, monkeypatch):
     passes, batching = Passes(fabric, ShortOnce), Batching(4, 8)
     fast, _ = trained(fabric, "msd", batching, passes)
     slow, _ = trained(fabric, "msd", Batching(4, 8))
-    assert batching.size("text") == 2  # the one that was tried last
+    assert (batching.size("image"), batching.size("text"), batching.micro) == (2, 4, 4)
     assert passes.new_capture
+    torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-12)
+
+
+def test_memory_that_runs_out_for_the_teacher_halves_the_micro_batch(fabric, monkeypatch):
+    embed, asked, batching = Passes.embed, [], Batching(4, 8)
+
+    def short(passes, model, tower, part):
+        asked.append(len(part))
+        if len(asked) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return embed(passes, model, tower, part)
+
+    monkeypatch.setattr(Passes, "embed", short)
+    fast, _ = trained(fabric, "msd", batching, Passes(fabric, Again))
+    slow, _ = trained(fabric, "msd", Batching(4, 8))
+    assert (batching.micro, batching.image, batching.text) == (2, 0, 0)
     torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-12)
 
 

@@ -119,6 +119,18 @@ def test_the_live_term_compares_within_the_micro_batch(fabric):
     torch.testing.assert_close(both, mean, rtol=1e-9, atol=1e-12)
 
 
+def test_a_short_micro_batch_of_both_towers_weighs_its_share_of_the_step(fabric):
+    """8 pairs in micro-batches of 3, 3 and 2, a step of all."""
+    method = msd(fabric, tiny_model(), alpha=0.0, live_share=1.0)
+    (whole,), _ = gradients(fabric, method, micro=3, micro_per_step=3)
+    steps, _ = gradients(fabric, clip(fabric), micro=3, micro_per_step=1)
+    shares = zip((3, 3, 2), steps, strict=True)
+    weighted = [{name: pairs / 8 * step[name] for name in whole} for pairs, step in shares]
+    torch.testing.assert_close(
+        {name: sum(w[name] for w in weighted) for name in whole}, whole, rtol=1e-9, atol=1e-12
+    )
+
+
 def test_each_step_inside_a_window_is_averaged_over_its_own_pairs(fabric):
     """7 pairs in micro-batches of 2, a step every 2: the short last step is the mean over 3 pairs."""
     method = msd(fabric, tiny_model())

@@ -33,7 +33,7 @@ class CudaCapture:
 
     def __init__(self, device: torch.device):
         self.device = device
-        self.index = torch.cuda.current_device() if device.index is None else device.index
+        self.index = int(device.index or 0)
         self.stream = torch.cuda.Stream(device)
         self.pool = torch.cuda.graph_pool_handle()
 
@@ -50,9 +50,9 @@ class CudaCapture:
         graph = torch.cuda.CUDAGraph()
         # `torch.cuda.graph` alone leaves its stream the current one where the end of a capture fails. Threads
         # that pin memory meanwhile must not end it: "thread_local".
-        mode = {"pool": self.pool, "stream": self.stream, "capture_error_mode": "thread_local"}
+        begun = torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local")
         try:
-            with torch.cuda.stream(self.stream), torch.cuda.graph(graph, **mode):
+            with torch.cuda.stream(self.stream), begun:
                 function()
         except BaseException:
             self._clean_up()

@@ -57,6 +57,8 @@ class Trial:
     gradients: list[Tensor]
     """What the rows of each are to receive."""
     random: dict[str, Any]
+    passing: Tower | None
+    """As in `Batching`, while it is at work."""
     rows: list[Tensor] = field(default_factory=list[Tensor])
     weights: list[nn.Parameter] = field(default_factory=list[nn.Parameter])
     """Those that received a gradient."""
@@ -116,9 +118,11 @@ class Passes:
         apart   whether a pass is carried back before the other tower's begins: then all share their memory
         """
         micro = min(batching.micro, batching.per_step)
-        sizes = [(student, tower, batching.size(tower) if apart else micro) for tower in TOWERS]
-        if frozen:
-            sizes += [(frozen.model, tower, min(frozen.pairs, len(window))) for tower in TOWERS]
+        sizes: list[tuple[DualEncoder, Tower, int]] = []
+        for tower in TOWERS:
+            sizes.append((student, tower, batching.size(tower) if apart else micro))
+            if frozen:
+                sizes.append((frozen.model, tower, min(frozen.pairs, len(window))))
         pairs = tuple(size for *_, size in sizes)
         if self.new_capture is None or pairs == self._sizes or max(pairs) > len(window):
             return
@@ -127,10 +131,10 @@ class Passes:
         try:
             trials: list[Trial] = []
             for shape in (shape for size in sizes for shape in shapes_of(*size)):
-                if apart and shape.model is student:
-                    batching.passing = shape.tower  # a shortage of memory is laid to it
-                trials.append(self._trial(shape, window))
-            self._capture(self.new_capture, trials, apart=apart)
+                # A shortage of memory is laid to the tower; the teacher's passes go by the micro-batch.
+                batching.passing = shape.tower if apart and shape.model is student else None
+                trials.append(self._trial(shape, window, batching.passing))
+            self._capture(self.new_capture, trials, batching, apart=apart)
             self._compare(trials)
         except torch.OutOfMemoryError:
             self.clear()
@@ -169,7 +173,7 @@ class Passes:
         with tf32(self.tf32):
             made.backward(gradient)
 
-    def _trial(self, shape: Shape, window: Window) -> Trial:
+    def _trial(self, shape: Shape, window: Window, passing: Tower | None) -> Trial:
         """A pass of that shape launched kernel by kernel, on the first and the last pairs of the window."""
         ends = slice(0, shape.pairs), slice(len(window) - shape.pairs, len(window))
         parts = [window.part(rows, self.fabric.device) for rows in ends]
@@ -177,8 +181,10 @@ class Passes:
             parts = [padded(part, shape.tokens, pad_id(shape.model.tokenizer)) for part in parts]
             parts[0] = with_padding(parts[0])
         wide = torch.promote_types(shape.model.log_scale.dtype, torch.float32)
-        size, place = (shape.pairs, shape.model.dim), {"dtype": wide, "device": self.fabric.device}
-        trial = Trial(shape, parts, [torch.randn(size, **place) for _ in parts], random_state())
+        asked = [
+            torch.randn(shape.pairs, shape.model.dim, dtype=wide, device=self.fabric.device) for _ in parts
+        ]
+        trial = Trial(shape, parts, asked, random_state(), passing)
         shape.model.zero_grad()
         trial.rows = [rows.cpu() for rows in self._tried(trial)]
         trial.weights = [p for p in shape.model.parameters() if p.grad is not None]
@@ -199,14 +205,21 @@ class Passes:
             rows.append(one.rows.detach())
         return rows
 
-    def _capture(self, new_capture: Callable[[], Capture], trials: Sequence[Trial], *, apart: bool) -> None:
+    def _capture(
+        self,
+        new_capture: Callable[[], Capture],
+        trials: Sequence[Trial],
+        batching: Batching,
+        *,
+        apart: bool,
+    ) -> None:
         """All passes, once each has been warmed up: the memory which that took is free again by then."""
         shared = new_capture()
         into = {"image": shared, "text": shared if apart else new_capture()}
         passes: list[CapturedPass] = []
         with tf32(self.tf32):
             for trial in trials:
-                shape = trial.shape
+                shape, batching.passing = trial.shape, trial.passing
                 for p in trial.weights:
                     self._gradients.setdefault(p, torch.zeros_like(p))
                 sums = {p: self._gradients[p] for p in trial.weights}
@@ -217,6 +230,7 @@ class Passes:
                 passes.append(CapturedPass(run, inputs, trial.gradients[0], sums))
                 passes[-1].warm(into[shape.tower])
             for trial, one in zip(trials, passes, strict=True):
+                batching.passing = trial.passing
                 one.capture(into[trial.shape.tower])
         self._captured = {trial.shape: one for trial, one in zip(trials, passes, strict=True)}
 

@@ -68,16 +68,16 @@ def with_frozen_part(fabric: Fabric, student: _FabricModule, window: Window, chu
     tower = getattr(student.module, "text", None)
     if not isinstance(tower, TextTower) or not tower.frozen_layers:
         return window
-    kept: Tensor | None = None
+    kept, longest = None, window.tokens.shape[1]
     with fabric.autocast():
         for rows in chunk_rows(len(window), chunk):
             part = window.part(rows, fabric.device)
             hidden = tower.lower(part.tokens, part.mask)
             if kept is None:
-                shape = *window.tokens.shape, hidden.shape[2]
+                shape = len(window), longest, hidden.shape[2]
                 kept = torch.empty(shape, dtype=hidden.dtype, pin_memory=fabric.device.type == "cuda")
             # The host does not wait: the card fills the rows before it copies them back, in the same stream.
-            kept[rows].copy_(F.pad(hidden, (0, 0, 0, shape[1] - hidden.shape[1])), non_blocking=True)
+            kept[rows].copy_(F.pad(hidden, (0, 0, 0, longest - hidden.shape[1])), non_blocking=True)
     return replace(window, lower=kept)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 
@@ -13,7 +14,7 @@ def tf32(allowed: bool) -> Generator[None]:
     Off around similarities and losses whatever the process has set: at scale 100 a rounded cosine moves a
     logit by .05.
     """
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    matmul, cudnn = cast(Any, torch.backends.cuda.matmul), cast(Any, torch.backends.cudnn)
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32, cudnn.allow_tf32 = allowed, allowed
     try:

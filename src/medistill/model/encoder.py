@@ -204,7 +204,7 @@ class TextTower(Tower):
 
         One of two axes transformers asks whether it masks anything at all, which waits for the card.
         """
-        config = self.backbone.config
+        config: Any = self.backbone.config
         if mask.is_cuda and config.model_type in _SPLIT and config._attn_implementation == "sdpa":
             return every_query(mask)
         return mask.long()

@@ -15,14 +15,18 @@ def reset_peak(device: torch.device) -> None:
     """Let the card's peak start again from what it holds now; a process's own peak cannot be reset."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most memory held at once: on a card by tensors since `reset_peak`, else by this process so far."""
+    """Most memory held at once: what torch took of a card since `reset_peak`, else by this process so far.
+
+    Not what tensors took: what replayed graphs use does not show there.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device)
+        return torch.cuda.max_memory_reserved(device)
     return _line(Path("/proc/self/status"), "VmHWM") or _usage()
 
 

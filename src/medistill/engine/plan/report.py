@@ -97,5 +97,5 @@ def assumptions(plan: Plan) -> list[str]:
         lines.append("resident memory of one process, interpreter and libraries included")
         lines += ["a card in bf16 takes less: measured on this CPU for want of one"] * plan.limited
     else:
-        lines.append("what PyTorch allocates; the CUDA context and its cache are in the part left free")
+        lines.append("what PyTorch takes of the card; the CUDA context is in the part left free")
     return lines
