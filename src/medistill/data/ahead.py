@@ -1,9 +1,10 @@
 """Images decoded before they are asked for, by processes, where a pass over many of them makes that pay.
 
-The processes are helpers and no more: whatever one does not give, because it has not started, was killed, or
-cannot read a file, this process decodes itself, with the figures and errors of a pass without them. They are
-started as a command of their own. A fork beside the threads of torch and Arrow may wait for ever, and what
-multiprocessing spawns runs the caller's script again if that is not written for it.
+The processes are helpers and no more, which take what cores the model leaves them. Whatever one does not
+give, because it has not started, was killed, gets no core, or cannot read a file, this process decodes
+itself, with the figures and errors of a pass without them. They are started as a command of their own: a fork
+beside the threads of torch and Arrow may wait for ever, and what multiprocessing spawns runs the caller's
+script again if that is not written for it.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from medistill.system.isolated import cores, decoding
 Grey = UInt8[np.ndarray, "h w"]
 _TRIED = 0.25
 """Seconds of decoding from which the pace is known."""
-_PAYS = 4.0
+_PAYS = 2.0
 """Seconds of decoding that must be left: a process takes half a second of a core to start."""
 _MOST = 16
 """Processes at most: from there on this one's hashing and copying bound a pass."""
@@ -36,7 +37,11 @@ _CHUNK = 32
 """Images that a process is given at once."""
 _AHEAD = 3
 """Chunks a process may be ahead of what is taken."""
+_HELD = 128
+"""Images as large as they are stored that may lie ready; and those decoded here while one is waited for."""
 _COMMAND = (sys.executable, "-P", "-c", "from medistill.data.ahead import help_out; help_out()")
+_LEAST_URGENT = 19
+"""Niceness: threads of the model that wait for one another must not lose their cores to a decoder."""
 
 
 class Ahead:
@@ -55,6 +60,8 @@ class Ahead:
         """Rows that no process was given yet."""
         self._coming: dict[int, Future[dict[int, Grey]]] = {}
         """By row, what a process was given it for."""
+        self._own: dict[int, Grey] = {}
+        """By row, what was decoded here while another was waited for."""
         self._spent = self._decoded = 0.0
         """Seconds of decoding here, and how many images they were for."""
         self._helpers: Helpers | None = None
@@ -71,7 +78,8 @@ class Ahead:
         order = [int(row) for row in rows]
         known = set(order)
         self._coming = {row: coming for row, coming in self._coming.items() if row in known}
-        self._expected = deque(row for row in order if row not in self._coming)
+        self._own = {row: image for row, image in self._own.items() if row in known}
+        self._expected = deque(row for row in order if row not in self._coming and row not in self._own)
         self._hand_out()
 
     def stored(self, row: int) -> bytes:
@@ -89,12 +97,31 @@ class Ahead:
     def _made(self, row: int, decode: Callable[[int], Grey]) -> Grey:
         self._hand_out()
         self._left -= 1
-        if row in self._coming:
-            image = self._coming.pop(row).result().get(row)
-            if image is not None:
-                return image
+        image = self._own.pop(row, None)
+        if image is None and (coming := self._coming.pop(row, None)) is not None:
+            image = self._waited_for(coming).get(row)
         elif self._expected and self._expected[0] == row:
             self._expected.popleft()
+        return self._timed(row, decode) if image is None else image
+
+    def _waited_for(self, coming: Future[dict[int, Grey]]) -> dict[int, Grey]:
+        """What a process gives. Until it does, images that no process was given are decoded here.
+
+        The processes take what the machine has to spare. Where that is nothing, theirs is done here as well.
+        """
+        while not coming.done() and self._expected and len(self._own) < _HELD:
+            row = self._expected.popleft()
+            with contextlib.suppress(MedistillError):  # who asks for the image hears of it
+                image = self._timed(row, self._rows.decoded)
+                self._own[row] = image if self._size is None else letterbox(image, self._size)
+        try:
+            return coming.result(timeout=_CHUNK * self._spent / self._decoded if self._decoded else None)
+        except TimeoutError:
+            coming.cancel()
+            self._coming = {row: other for row, other in self._coming.items() if other is not coming}
+            return {}
+
+    def _timed(self, row: int, decode: Callable[[int], Grey]) -> Grey:
         start = time.perf_counter()
         image = decode(row)
         self._spent, self._decoded = self._spent + time.perf_counter() - start, self._decoded + 1
@@ -108,6 +135,7 @@ class Ahead:
                 self._helpers = Helpers(min(cores(), _MOST))
             return
         room = self._helpers.ready * _AHEAD * _CHUNK
+        room = room if self._size else min(room, _HELD)
         while self._expected and len(self._coming) + _CHUNK <= room:
             chunk = [self._expected.popleft() for _ in range(min(_CHUNK, len(self._expected)))]
             coming = self._helpers.begin(self._rows.stored, chunk, self._size)
@@ -209,6 +237,7 @@ def _answer_of(process: subprocess.Popen[bytes], question: Any = None) -> Any:
 
 def help_out() -> None:
     """What a process does: it is given files, answers with squares, and ends when nobody gives it more."""
+    os.nice(_LEAST_URGENT)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a decoder prints is no answer
     answer: Any = "ready"
