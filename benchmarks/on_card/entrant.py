@@ -104,9 +104,9 @@ def _drawn(config: str) -> DualEncoder:
 def noise_window(recipe: Recipe, pairs: int, *, pinned: bool) -> Window:
     """Random images, and random texts of the greatest length; each pair is a study of its own."""
     images, tokens = _noise(recipe.size, recipe.max_tokens, recipe.vocabulary, pairs, pinned)
-    own = torch.arange(pairs)
-    columns = (torch.ones_like(tokens, dtype=torch.bool), own, own.clone())
-    return Window(images, tokens, *(column.pin_memory() if pinned else column for column in columns))
+    columns = [torch.ones_like(tokens, dtype=torch.bool), *(torch.arange(pairs) for _ in range(3))]
+    mask, study, text, row = (column.pin_memory() if pinned else column for column in columns)
+    return Window(images, tokens, mask, study, text, row=row)
 
 
 @cache

@@ -198,7 +198,7 @@ def objectives(setting: Setting, base: Recipe) -> dict[str, Callable[[], Trains]
         "clip": ours(setting, base, objective="clip"),
         "msd, a step a micro-batch": ours(setting, base, micro_per_step=1),
         "msd, a step a window": ours(setting, base, micro_per_step=most),
-        **{name: ours(setting, base, objective=name) for name in ("gradcache", "siglip", "moco")},
+        **{name: ours(setting, base, objective=name) for name in ("gradcache", "siglip", "moco", "fastclip")},
         f"{paper.name}, queue of {paper.queue:,}": ours(setting, paper),
     }
 

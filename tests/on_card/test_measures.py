@@ -22,7 +22,7 @@ from tests.conftest import tiny_recipe, write_noise_corpus
 
 CPU = torch.device("cpu")
 OBJECTIVES = {
-    *("msd, a step a micro-batch", "msd, a step a window", "gradcache", "siglip", "moco"),
+    *("msd, a step a micro-batch", "msd, a step a window", "gradcache", "siglip", "moco", "fastclip"),
     "msd_paper, queue of 16",
 }
 
