@@ -92,21 +92,25 @@ def wide_step(pairs, micro):
     return model, batching
 
 
+def flat(model):
+    """All weights as one vector."""
+    return torch.cat([p.detach().flatten().cpu() for p in model.parameters()])
+
+
 def test_out_of_memory_halves_the_passes_and_leaves_the_step_as_it_was():
-    expected, _ = wide_step(256, 32)
-    before = torch.cuda.memory_allocated()
+    start, expected = flat(tiny_model(tiny_recipe(size=256))), flat(wide_step(256, 32)[0])
     torch.cuda.empty_cache()
-    # A pass of 256 images keeps 2.5 GB for its backward pass.
-    held = before + 1.2e9
-    torch.cuda.set_per_process_memory_fraction(held / torch.cuda.get_device_properties(0).total_memory)
+    # A pass of 256 images keeps 650 MB for its backward pass, counted by saved tensors.
+    held = (torch.cuda.memory_reserved() + 450e6) / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(held)
     try:
         found, batching = wide_step(256, 256)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert batching.per_step == 256
-    assert min(batching.size("image"), batching.size("text")) < 256
-    for mine, right in zip(found.parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(mine, right, rtol=1e-2, atol=1e-4)
+    assert batching.size("image") < 256
+    # Not to the bit: other sizes may take other kernels, with TF32.
+    assert (flat(found) - expected).norm() < 0.02 * (expected - start).norm()
 
 
 def test_under_fp16_a_step_that_overflowed_is_skipped_and_the_scale_falls():
