@@ -14,7 +14,8 @@ from medistill.data.loader import Window
 from medistill.engine.keys import Keys
 from medistill.engine.msd import Msd
 from medistill.engine.objectives import batching_of, make_method
-from medistill.engine.optimizer import make_optimizer, take_step
+from medistill.engine.optimizer import can_fuse, make_optimizer, take_step
+from medistill.engine.passes import make_passes
 from medistill.engine.plan.probe import model_at_random
 from medistill.engine.step import train_window
 from medistill.model.dual import DualEncoder
@@ -39,8 +40,8 @@ class Entrant:
         self.method = make_method(recipe, model, fabric)
         self.method.set_schedule(0.5, 100.0)
         self._fill_queue()
-        optimizer = make_optimizer(model, lr=recipe.lr, weight_decay=recipe.weight_decay)
-        self.student, self.optimizer = fabric.setup(model, optimizer)
+        self.passes = make_passes(recipe, fabric)
+        self.student, self.optimizer = fabric.setup(model, optimizer_of(recipe, model, fabric))
         self.student.train()
         self.batching = batching_of(recipe)
 
@@ -55,10 +56,16 @@ class Entrant:
             optimizer_step=partial(
                 take_step, self.fabric, self.student, self.optimizer, self.recipe.clip_norm
             ),
+            passes=self.passes,
         )
         before, now = batching_of(self.recipe), self.batching
         if (before.micro, before.image, before.text) != (now.micro, now.image, now.text):
             raise torch.OutOfMemoryError(f"went on with passes of {now.micro}, {now.image}, {now.text}")
+
+    @property
+    def captured(self) -> str:
+        """Whether graphs are replayed: the engine leaves them off where they give another gradient."""
+        return "yes" if self.passes._captured else "no"
 
     def use_window(self, window: int) -> None:
         """Have windows of so many pairs from here on."""
@@ -83,9 +90,9 @@ def windowed(recipe: Recipe, window: int) -> Recipe:
     return dataclasses.replace(recipe, window=window, micro_per_step=every)
 
 
-def changed(recipe: Recipe, **changes: object) -> Recipe:
-    known = {name: value for name, value in changes.items() if hasattr(recipe, name)}
-    return dataclasses.replace(recipe, **known)
+def optimizer_of(recipe: Recipe, model: DualEncoder, fabric: Fabric) -> torch.optim.AdamW:
+    """The same for ours and for rivals."""
+    return make_optimizer(model, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=can_fuse(fabric))
 
 
 def fresh_model(recipe: Recipe) -> DualEncoder:

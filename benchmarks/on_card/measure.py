@@ -127,14 +127,25 @@ def race(
     taken: dict[str, list[float]] = {name: [] for name in ready}
     for turn in range(turns):
         began = clock.left
-        for name in reversed(ready) if turn % 2 else ready:
-            taken[name].append(seconds_of(lambda one=ready[name]: one.train(window), device))
+        for name in list(reversed(ready) if turn % 2 else ready):
+            one = ready[name]
+            entry = tried({}, lambda one=one: {"seconds": seconds_of(lambda: one.train(window), device)})
+            if "note" in entry:
+                notes[name] = entry["note"]
+                del ready[name], one
+            else:
+                taken[name].append(entry["seconds"])
         if clock.left < began - clock.left:
             break
     first = next(iter(makers))
     return [
-        {"what": name, **(speeds(taken[name], taken.get(first, []), len(window)) if name in taken else {})}
-        | ({"note": notes[name]} if name in notes else {})
+        {"what": name, "note": notes[name]}
+        if name in notes
+        else {
+            "what": name,
+            **speeds(taken[name], taken.get(first, []), len(window)),
+            "captured": getattr(ready[name], "captured", "no"),
+        }
         for name in makers
     ]
 

@@ -13,9 +13,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from benchmarks.on_card.entrant import fresh_model
+from benchmarks.on_card.entrant import fresh_model, optimizer_of
 from medistill.data.loader import Window
-from medistill.engine.optimizer import make_optimizer, take_step
+from medistill.engine.optimizer import take_step
 from medistill.model.dual import DualEncoder
 from medistill.objective import info_nce
 from medistill.recipe import Recipe
@@ -33,8 +33,7 @@ class GradCacheLibrary:
         torch.manual_seed(0)
         self.recipe, self.fabric = recipe, fabric
         model = fresh_model(recipe).to(fabric.device)
-        optimizer = make_optimizer(model, lr=recipe.lr, weight_decay=recipe.weight_decay)
-        self.student, self.optimizer = fabric.setup(model, optimizer)
+        self.student, self.optimizer = fabric.setup(model, optimizer_of(recipe, model, fabric))
         self.student.train()
         self.positive = torch.ones(0, 0, dtype=torch.bool)
         towers: list[nn.Module] = [_Tower(model, fabric, name) for name in ("image", "text")]
@@ -83,7 +82,7 @@ class OpenClipAccumulation:
         self.precision = OPEN_CLIP_PRECISION[str(fabric.strategy.precision.precision)]
         model = fresh_model(recipe).to(fabric.device)
         self.view = _View(model)
-        self.optimizer = make_optimizer(model, lr=recipe.lr, weight_decay=recipe.weight_decay)
+        self.optimizer = optimizer_of(recipe, model, fabric)
 
     def train(self, window: Window) -> None:
         """One optimizer step."""

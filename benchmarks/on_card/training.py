@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from benchmarks.on_card.clock import Clock
-from benchmarks.on_card.entrant import Entrant, changed, cut, noise_window, windowed
+from benchmarks.on_card.entrant import Entrant, cut, noise_window, windowed
 from benchmarks.on_card.measure import (
     SETUP,
     Trains,
@@ -113,12 +113,12 @@ def batches(setting: Setting, clock: Clock) -> Iterator[Entry]:
 
 
 def micro_batches(setting: Setting, clock: Clock) -> Iterator[Entry]:
-    """msd, a step a micro-batch, at growing micro-batches; without graphs too."""
+    """msd, a step a micro-batch, at growing micro-batches; the smaller ones without graphs too."""
     for micro in setting.micro_batches:
         base = dataclasses.replace(setting.chest, micro_batch=micro, window=max(micro, setting.short))
-        for graphs in ("auto", "off"):
+        for graphs in ("auto", "off") if micro <= 2 * setting.chest.micro_batch else ("auto",):
             clock.expect(SETUP)
-            recipe = changed(base, graphs=graphs)
+            recipe = dataclasses.replace(base, graphs=graphs)
             yield tried({"micro_batch": micro, "graphs": graphs}, partial(in_memory, recipe, setting))
 
 
@@ -149,7 +149,7 @@ def busy(setting: Setting, clock: Clock) -> Iterator[Entry]:
         for graphs in ("auto", "off"):
             clock.expect(SETUP)
             what = {"what": f"{base.name}, {base.objective}", "graphs": graphs}
-            yield tried(what, partial(_busy, changed(base, graphs=graphs), setting))
+            yield tried(what, partial(_busy, dataclasses.replace(base, graphs=graphs), setting))
 
 
 def _busy(recipe: Recipe, setting: Setting) -> Entry:
@@ -160,7 +160,12 @@ def _busy(recipe: Recipe, setting: Setting) -> Entry:
     kernels = kernel_seconds(train, device)
     if kernels is None:
         return {"note": "not measured: the profiler saw no kernel"}
-    return {"ms_a_window": 1000 * seconds, "ms_of_kernels": 1000 * kernels, "busy": kernels / seconds}
+    return {
+        "ms_a_window": 1000 * seconds,
+        "ms_of_kernels": 1000 * kernels,
+        "busy": kernels / seconds,
+        "captured": one.captured,
+    }
 
 
 def in_memory(recipe: Recipe, setting: Setting, windows: int = 3) -> Entry:
@@ -173,7 +178,8 @@ def in_memory(recipe: Recipe, setting: Setting, windows: int = 3) -> Entry:
         taken.extend(seconds_of(partial(one.train, window), setting.device) for _ in range(windows))
 
     peaks = peaks_of(train, setting.device)
-    return {**peaks, "pairs_per_second": len(window) / statistics.median(taken)}
+    speed = len(window) / statistics.median(taken)
+    return {**peaks, "pairs_per_second": speed, "captured": one.captured}
 
 
 def raced(
@@ -214,7 +220,7 @@ def other_libraries(setting: Setting, base: Recipe) -> dict[str, Callable[[], Tr
 
 def ours(setting: Setting, base: Recipe, **changes: object) -> Callable[[], Trains]:
     """Makes an entrant of the recipe so changed."""
-    return partial(Entrant, changed(base, **changes), setting.fabric)
+    return partial(Entrant, dataclasses.replace(base, **changes), setting.fabric)
 
 
 def noise_of(recipe: Recipe, pairs: int, setting: Setting) -> Window:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.on_card.clock import Clock
-from benchmarks.on_card.entrant import changed, fresh_model
+from benchmarks.on_card.entrant import fresh_model
 from benchmarks.on_card.measure import SETUP, free, seconds_of, tried
 from benchmarks.on_card.results import Entry
 from benchmarks.on_card.setting import Setting
@@ -43,7 +43,7 @@ def quickstart(setting: Setting, clock: Clock) -> Iterator[Entry]:
         for graphs in ("off", "auto") if turn % 2 else ("auto", "off"):
             if clock.left < 2 * SETUP and turn:
                 break
-            recipe = changed(setting.quick, graphs=graphs)
+            recipe = dataclasses.replace(setting.quick, graphs=graphs)
             entry = tried({}, partial(trained, recipe, corpus, setting.folder / "run"))
             if "note" in entry:
                 notes[graphs] = entry

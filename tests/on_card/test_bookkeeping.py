@@ -179,6 +179,19 @@ def test_a_turn_for_which_there_is_no_time_is_not_begun_and_what_is_there_is_tol
     assert entries[2]["note"] == "not measured: no time was left"
 
 
+def test_an_entrant_that_fails_in_a_turn_leaves_the_others_theirs():
+    class Failing(Recorded):
+        def train(self, window):
+            super().train(window)
+            if len(window) == 16:
+                raise torch.OutOfMemoryError
+
+    makers = {"a": lambda: Recorded("a", []), "b": lambda: Failing("b", [])}
+    entries = race(makers, window(16), micro=1, turns=3, clock=Clock(1e9, lambda: 0.0), device=CPU)
+    assert entries[0]["turns"] == 3
+    assert entries[1] == {"what": "b", "note": NO_ROOM}
+
+
 def test_overlapping_spans_count_once():
     assert covered([(0, 2), (1, 3), (5, 6), (5.5, 5.7)]) == 4
     assert covered([]) == 0

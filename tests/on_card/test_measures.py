@@ -114,13 +114,14 @@ def test_the_quickstart_is_trained_with_graphs_and_without_in_turns(setting, clo
     turns = []
 
     def trained(recipe, corpus, run):
-        turns.append(getattr(recipe, "graphs", None))
+        turns.append(recipe.graphs)
         return {"pairs_per_second": 10.0 * len(turns)}
 
     monkeypatch.setattr(whole, "trained", trained)
     entries = list(whole.quickstart(setting, clock))
     assert [entry["graphs"] for entry in entries] == ["auto", "off"]
     assert [entry["turns"] for entry in entries] == [2, 2]
+    assert turns == ["auto", "off", "off", "auto"]
     assert entries[0]["pairs_per_second"] == 25.0  # of the first turn and the fourth
     assert entries[1]["times_graphs_off"] == 1.0
 
