@@ -10,7 +10,7 @@ TORCH := -c 'from importlib.metadata import version; print(version("torch"))'
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 EXTRA := -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]])'
 
-.PHONY: demo test check check-open-clip lint site clean
+.PHONY: demo test check check-open-clip check-cuda lint site clean
 
 demo: $(VENV)/.installed
 	$(BIN)/medistill quickstart --out quickstart
@@ -20,6 +20,10 @@ test: lint
 
 check: $(VENV)/.installed-dev
 	$(PYTEST) -m slow
+
+# On a card, in whatever environment holds torch for it: `make check-cuda PYTHON=python3`.
+check-cuda:
+	$(PYTHON) -m pytest -m cuda -rs
 
 check-open-clip: $(OPEN_CLIP)/.installed
 	$(OPEN_CLIP)/bin/python -m pytest -p tests.open_clip.operators tests/open_clip tests/model/test_timm.py

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from benchmarks.saved_activations import saved_activations
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from benchmarks.saved_activations import saved_activations
 from medistill.engine.plan.probe import model_at_random, synthetic_window
 from medistill.model.dual import DualEncoder
 from medistill.recipe import RECIPES

@@ -82,7 +82,11 @@ def tiny_window(model: DualEncoder, pairs: int = 8, seed: int = 0) -> Window:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with a long test first; else as they were."""
+    """Files with a long test first, else as they were; tests of a card are skipped without one."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA card, and torch sees none here"))
     long = {item.path for item in items if item.get_closest_marker("long")}
     items.sort(key=lambda item: item.path not in long)
 

@@ -244,7 +244,7 @@ def test_a_pair_of_the_chest_recipe_keeps_half_of_what_float32_does():
     assert sum(ours.values()) < 105
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph needs a CUDA device")
+@pytest.mark.cuda
 @each_norm
 def test_a_captured_norm_gives_what_it_gives_by_itself(kind):
     _, ours, x = norm_of(kind)

@@ -258,7 +258,7 @@ def test_windows_for_a_card_come_as_they_are_if_not_augmented(monkeypatch):
     assert_all_same(loader(device=CARD, augmented=False).windows(1), loader(augmented=False).windows(1))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="memory is pinned for a CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("workers", [0, 2])
 def test_windows_for_a_card_come_in_pinned_memory(workers):
     for pinned, plain in zip(

@@ -1,0 +1,1 @@
+"""The rows of `benchmarks/cuda.py`, and what they share."""
