@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,55 @@ def test_whoever_kills_the_processes_loses_no_image(rows, readable, killed):
         assert helpers.ready <= 2 - killed
     finally:
         helpers.close()
+
+
+class Starved:
+    """Processes that are there and get no core."""
+
+    ready = 2
+
+    def __init__(self):
+        self.asked = []
+
+    def begin(self, stored, rows, size):
+        self.asked.append(Future())
+        return self.asked[-1]
+
+
+def test_a_machine_with_no_core_to_spare_waits_for_no_process(rows, readable):
+    ahead = helped(rows, starved := Starved())
+    ahead.image(0)  # now the pace is known
+    ahead.expect(readable[1:])
+    start = time.monotonic()
+    for row in readable[1:]:
+        np.testing.assert_array_equal(letterbox(ahead.image(row), SIDE), letterbox(rows.image(row), SIDE))
+    assert all(coming.cancelled() for coming in starved.asked)
+    assert time.monotonic() - start < 10
+
+
+def test_while_one_is_waited_for_others_are_decoded_here(rows, readable, monkeypatch):
+    monkeypatch.setattr(module, "_AHEAD", 1)
+    counting, starved = Counting(rows), Starved()
+
+    def decoded(row):
+        if counting.here == 20:  # the first process is done
+            starved.asked[0].set_result({row: letterbox(rows.image(row), SIDE) for row in range(32)})
+        return Counting.image(counting, row)
+
+    counting.decoded = decoded
+    ahead = helped(counting, starved)
+    ahead.expect(readable)
+    assert ahead.image(0).shape == (SIDE, SIDE)
+    assert counting.here == 21
+    assert list(ahead._own) == [row for row in readable if 64 <= row < 86]
+    assert {image.shape for image in ahead._own.values()} == {(SIDE, SIDE)}
+
+
+def test_what_is_expected_no_more_is_let_go(rows, readable):
+    ahead = helped(rows, Starved())
+    ahead.expect(readable[:60])
+    ahead.expect(readable[60:])
+    assert set(ahead._coming) <= set(readable[60:])
 
 
 @pytest.mark.parametrize(
