@@ -47,6 +47,8 @@ CALLS = (
     "train quickstart --data {c} --out {o}/run --epochs 1 --window 4 --micro-batch 4 --size 32 --workers 0",
     "plan quickstart --data {c} --memory 4GB --window 4096",
 )
+PLANNED = ("labels", "reports", "anything", "other patients", "a training split", "other studies")
+"""Where a plan is made as well: it is the same for any corpus that can be trained on, and takes long."""
 ALWAYS = ("check {c} --verify", CALLS[8], CALLS[9], "search {o}/index --text effusion")
 """Done, whatever is not there."""
 
@@ -88,7 +90,7 @@ def corpus_without(folder, *, count=60, names=FINDINGS, view="PA", **changes):
 @pytest.mark.parametrize("what", LACKING)
 def test_every_command_on_a_corpus_without(home, tmp_path, capsys, what):
     corpus = corpus_without(tmp_path / "corpus", **LACKING[what])
-    for call in CALLS:
+    for call in CALLS if what in PLANNED else CALLS[:-1]:
         words = call.format(c=corpus, o=tmp_path, r=home.run, p=home.prompts).split()
         capsys.readouterr()
         status = 0
