@@ -43,7 +43,7 @@ class FastClip(Method):
         if window.row is None:
             raise ValueError("found a window without rows: fastclip needs each pair's row of the corpus")
         # The same on all ranks, since each keeps the normalizers of all pairs.
-        device = self._device(student)
+        device = next(student.parameters()).device
         last = window.row.max()  # on the host: alone, nothing waits for the card
         most = int(gathered(last[None].to(device)).max() if ranks() > 1 else last) + 1
         room = torch.full((2, max(0, most - self.log_u.shape[1])), -math.inf, device=device)
@@ -83,10 +83,6 @@ class FastClip(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.log_u = state["log_u"]
-
-    @staticmethod
-    def _device(student: _FabricModule) -> torch.device:
-        return next(student.parameters()).device
 
 
 def own_keys(own: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
