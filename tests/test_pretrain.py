@@ -125,7 +125,9 @@ def test_a_finished_run_trains_no_further(uninterrupted, tiny_corpus):
     assert (uninterrupted / "metrics.jsonl").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", [{"objective": "clip"}, {"deliver": "student"}, {"micro_per_step": 3}])
+@pytest.mark.parametrize(
+    "change", [{"objective": "clip"}, {"deliver": "student"}, {"micro_per_step": 3}, {"head": "gated"}]
+)
 def test_other_recipes_resume_to_the_same_weights_too(tiny_corpus, tmp_path, change):
     recipe = hard_recipe(**change)
     pretrain(recipe, tiny_corpus, tmp_path / "one", watch=silent)

@@ -42,7 +42,9 @@ def test_a_mean_pooled_transformers_map_is_each_patchs_logit_less_the_global_one
     np.testing.assert_allclose(found.cells, expected.numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("model", [tiny_model(), vit()], ids=["resnet", "vit"])
+@pytest.mark.parametrize(
+    "model", [tiny_model(), vit(), tiny_model(tiny_recipe(head="gated"))], ids=["resnet", "vit", "gated"]
+)
 def test_the_contributions_are_the_slope_of_the_cosine(model, monkeypatch):
     """A small step of every place toward the mean changes the cosine by what the map says, summed up."""
     image, said = noise(32, 32), phrase(model)

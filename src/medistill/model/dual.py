@@ -16,6 +16,7 @@ from medistill.data.image import grey_array, letterbox
 from medistill.model.economy import economize
 from medistill.model.encoder import ImageTower, TextTower, unit_rows
 from medistill.model.grounding import PhraseMap, contributions, phrase_map
+from medistill.model.projection import HeadKind, make_projection
 from medistill.model.tokenizer import load_tokenizer, pad_id, token_count, tokenize, train_tokenizer
 from medistill.model.towers.build import build_image_tower, build_text_tower
 from medistill.recipe import Recipe
@@ -43,7 +44,7 @@ class Head(NamedTuple):
 
 
 class DualEncoder(nn.Module):
-    """Image tower and text tower with bias-free projections to unit vectors of width `dim`.
+    """Image tower and text tower, each with a projection to unit vectors of width `dim`.
 
     `size`, `channels`, `mean` and `std` say how 8-bit grey images become input; `max_tokens` cuts texts.
     """
@@ -62,13 +63,15 @@ class DualEncoder(nn.Module):
         max_tokens: int,
         scale: float,
         bias: float | None = None,
+        head: HeadKind = "linear",
     ):
         super().__init__()
         self.image, self.text, self.tokenizer = image, text, tokenizer
         self.dim, self.size, self.channels = dim, size, channels
         self.mean, self.std, self.max_tokens = mean, std, max_tokens
-        self.image_projection = nn.Linear(image.width, dim, bias=False)
-        self.text_projection = nn.Linear(text.width, dim, bias=False)
+        self.head_kind: HeadKind = head
+        self.image_projection = make_projection(head, image.width, dim)
+        self.text_projection = make_projection(head, text.width, dim)
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
         self.bias = None if bias is None else nn.Parameter(torch.tensor(bias))
         self.prompts: Mapping[str, Any] | None = None
@@ -98,7 +101,7 @@ class DualEncoder(nn.Module):
         return self._projected(self.image(self._pixels(images)))
 
     def _pixels(self, images: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
-        pixels = (images[:, None].to(self.image_projection.weight.dtype) / 255 - self.mean) / self.std
+        pixels = (images[:, None].to(self.log_scale.dtype) / 255 - self.mean) / self.std
         return pixels.expand(-1, self.channels, -1, -1)
 
     def _projected(self, pooled: Float[Tensor, "b e"]) -> Float[Tensor, "b d"]:
@@ -242,6 +245,7 @@ def assemble(recipe: Recipe, tokenizer: Tokenizer, *, vocabulary: int) -> DualEn
         max_tokens=recipe.max_tokens,
         scale=recipe.scale,
         bias=recipe.bias if recipe.objective == "siglip" else None,
+        head=recipe.head,
     )
 
 

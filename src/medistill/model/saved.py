@@ -31,6 +31,7 @@ def save_model(model: DualEncoder, folder: Path) -> None:
         "image": _tower_config(model.image),
         "text": _tower_config(model.text),
         "biased": model.bias is not None,
+        **({} if model.head_kind == "linear" else {"head": model.head_kind}),
     }
     weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
     write_checked(folder / "tokenizer.json", model.tokenizer.to_str(pretty=True))
@@ -89,6 +90,7 @@ def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:
         **{name: config[name] for name in ("dim", "size", "channels", "mean", "std", "max_tokens")},
         scale=1.0,
         bias=0.0 if config.get("biased") else None,
+        head=config.get("head", "linear"),
     )
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.eval()

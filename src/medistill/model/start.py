@@ -33,10 +33,10 @@ def pool_as_asked(model: DualEncoder, recipe: Recipe) -> None:
 
 def check_model(recipe: Recipe, model: DualEncoder) -> None:
     """CallError if a model to start from takes other inputs than the recipe gives."""
-    for name in ("size", "channels", "dim", "max_tokens", "mean", "std"):
-        if getattr(model, name) != getattr(recipe, name):
+    same = ("size", "channels", "dim", "max_tokens", "mean", "std")
+    for name, there in {**{name: getattr(model, name) for name in same}, "head": model.head_kind}.items():
+        if there != getattr(recipe, name):
             flag = name.replace("_", "-")
             raise CallError(
-                f"the model has {name} {getattr(model, name)}, the recipe {getattr(recipe, name)}; "
-                f"set --{flag} {getattr(model, name)}"
+                f"the model has {name} {there}, the recipe {getattr(recipe, name)}; set --{flag} {there}"
             )

@@ -16,6 +16,7 @@ ADDED: Mapping[str, Any] = {
     "text_micro_batch": 0,
     "fastclip_version": "v1",
     "graphs": "auto",
+    "head": "linear",
 }
 """Fields that configs of earlier versions lack, at the values those versions trained with."""
 

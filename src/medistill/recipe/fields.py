@@ -41,6 +41,9 @@ class Recipe:
     text: Encoder
     dim: int = 128
     """Width of the shared space."""
+    head: Literal["linear", "gated"] = "linear"
+    """How a tower's features become rows of that space: by a matrix, or by a gated linear unit (Zhang et al.
+    2025), which has far more weights and is meant for towers that are locked."""
     size: int = 64
     """Side of the square the image is letterboxed to, in pixels."""
     channels: Literal[1, 3] = 1

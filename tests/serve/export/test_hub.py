@@ -198,6 +198,15 @@ def test_what_the_class_cannot_express_is_refused_in_one_line_that_names_onnx(tm
     assert not (tmp_path / "hub").exists()
 
 
+@pytest.mark.parametrize("to", ["hub", "open_clip"])
+def test_a_gated_head_is_refused_in_one_line(tmp_path, to):
+    folder = saved(vit_model(head="gated"), tmp_path / "model")
+    with pytest.raises(CallError, match="cannot express a gated head, only a linear one: use") as said:
+        export(str(folder), to, tmp_path / "out")
+    assert "\n" not in str(said.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_an_export_that_embeds_otherwise_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
     folder = saved(vit_model(), tmp_path / "model")
     monkeypatch.setattr(hub, "_SMALL", 0.1)  # the tanh bends what it should pass on

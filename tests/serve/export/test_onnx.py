@@ -165,3 +165,11 @@ def test_weights_too_large_for_one_file_lie_beside_the_graph(tmp_path, monkeypat
 def test_a_difference_that_is_no_number_counts_as_infinite():
     found = export_of_onnx._apart(np.array([[np.nan, 0.0]], np.float32), torch.zeros(1, 2))
     assert found == float("inf")
+
+
+def test_a_gated_head_is_in_the_graphs(tmp_path):
+    model = vit_model(head="gated")
+    export(str(saved(model, tmp_path / "model")), "onnx", tmp_path / "out")
+    graphs = open_model(f"onnx:{tmp_path / 'out'}")
+    assert apart(graphs.encode_images(phantoms()), model.encode_images(phantoms())) < 1e-5
+    assert apart(graphs.encode_texts(TEXTS), model.encode_texts(TEXTS)) < 1e-5

@@ -8,6 +8,7 @@ from transformers import MODEL_MAPPING, AutoConfig, PretrainedConfig
 
 from medistill.errors import CallError
 from medistill.model.encoder import Pooling
+from medistill.model.projection import HeadKind
 from medistill.model.towers.of_timm import TYPE, expect_plain
 from medistill.model.towers.weights import Modality
 from medistill.recipe import Encoder
@@ -105,6 +106,9 @@ def expect_values(config: Mapping[str, Any]) -> None:
         value = config.get(name)
         if type(value) not in kind or not holds(value):
             raise CallError(f"config.json of the model has {name} {str(value)[:60]!r}, expected {expected}")
+    if config.get("head", "linear") not in get_args(HeadKind):
+        head = str(config["head"])[:60]
+        raise CallError(f"config.json of the model has head {head!r}, expected linear or gated")
     for tower in ("image", "text"):
         fields = config.get(tower)
         own = {"normalized"} if tower == "text" else set[str]()  # of text towers that make their rows unit

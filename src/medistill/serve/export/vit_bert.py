@@ -29,12 +29,14 @@ _ROLES = {
 
 
 def expect_vit_and_bert(model: DualEncoder, library: str) -> None:
-    """CallError naming the tower that `library` has no place for, and ONNX."""
+    """CallError naming the tower or head that `library` has no place for, and ONNX."""
     image, text = model.image.config, model.text.config
     if image.model_type != "vit":
         raise CallError(refusal(library, f"an image tower of type {image.model_type}", "ViT"))
     if text.model_type not in TEXT_TYPES:
         raise CallError(refusal(library, f"a text tower of type {text.model_type}", "BERT or RoBERTa"))
+    if model.head_kind != "linear":
+        raise CallError(refusal(library, f"a {model.head_kind} head", "a linear one"))
 
 
 def refusal(library: str, tower: str, takes: str) -> str:
