@@ -14,6 +14,7 @@ from medistill.data.loader import Window
 from medistill.data.prepare.writer import write_corpus
 from medistill.data.study import Study, StudyImage
 from medistill.model.dual import DualEncoder, build_model
+from medistill.model.saved import save_model
 from medistill.model.tokenizer import tokenize
 from medistill.recipe import Encoder, Recipe
 from medistill.system.checksums import SUMS
@@ -129,6 +130,18 @@ def write_noise_corpus(out: Path, seed: int = 0) -> None:
         for i, (text, split) in enumerate(zip(tiny_texts(60), splits, strict=True))
     ]
     write_corpus(each_a_unit(studies), out, source="test", made_with={}, findings=("effusion", "edema"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a model to adapt: a ViT and a BERT of two layers, without dropout."""
+    shape = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_hidden_layers": 2}
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    image = Encoder(type="vit", config={**shape, **still, "patch_size": 8})
+    text = Encoder(type="bert", config={**shape, **still})
+    folder = tmp_path_factory.mktemp("trained")
+    save_model(tiny_model(tiny_recipe(image=image, text=text)), folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

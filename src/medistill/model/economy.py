@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from medistill.errors import CallError
+from medistill.model.adapters import adapt
 from medistill.model.encoder import ImageTower, TextTower, Tower
 from medistill.recipe import Recipe
 
@@ -22,6 +23,7 @@ def economize(image: ImageTower, text: TextTower, recipe: Recipe) -> None:
             f"image.frozen_layers is {recipe.image.frozen_layers}; only a text tower can be frozen in part"
         )
     text.freeze_lowest(recipe.text.frozen_layers)
+    _adapt(image, text, recipe)
     if recipe.channels_last:
         image.use_channels_last()
     if recipe.compile:
@@ -31,6 +33,17 @@ def economize(image: ImageTower, text: TextTower, recipe: Recipe) -> None:
             recompute_blocks(tower)
         if recipe.compile:
             tower.compile_with(recipe.compile)
+
+
+def _adapt(image: ImageTower, text: TextTower, recipe: Recipe) -> None:
+    """Give both towers the adapters that the recipe asks for; CallError for one without trained weights."""
+    for name, tower, encoder in (("image", image, recipe.image), ("text", text, recipe.text)):
+        if encoder.lora_rank and not (encoder.pretrained or recipe.init):
+            raise CallError(
+                f"{name}.lora_rank is {encoder.lora_rank}, but the tower starts at random: adapters want "
+                f"trained weights to adapt; set --{name}.pretrained or --init"
+            )
+        adapt(tower, encoder.lora_rank, name)
 
 
 class Recomputed:

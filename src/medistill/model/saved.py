@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save
 from tokenizers import Tokenizer
 
 from medistill.errors import CallError, MedistillError
+from medistill.model.adapters import merged_weights
 from medistill.model.dual import DualEncoder
 from medistill.model.encoder import ImageTower, TextTower
 from medistill.model.tokenizer import token_count
@@ -24,7 +25,10 @@ FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
 def save_model(model: DualEncoder, folder: Path) -> None:
-    """Write model.safetensors, config.json and tokenizer.json, each whole or not at all: all `load` needs."""
+    """Write model.safetensors, config.json and tokenizer.json, each whole or not at all: all `load` needs.
+
+    Adapters are added into the weights they adapt, so that nobody needs peft to read the model.
+    """
     config = {
         "format": FORMAT,
         **{name: getattr(model, name) for name in ("dim", "size", "channels", "mean", "std", "max_tokens")},
@@ -33,7 +37,7 @@ def save_model(model: DualEncoder, folder: Path) -> None:
         "biased": model.bias is not None,
         **({} if model.head_kind == "linear" else {"head": model.head_kind}),
     }
-    weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+    weights = save({name: tensor.contiguous() for name, tensor in merged_weights(model).items()})
     write_checked(folder / "tokenizer.json", model.tokenizer.to_str(pretty=True))
     write_checked(folder / "config.json", json.dumps(config, indent=1, sort_keys=True) + "\n")
     write_checked(folder / "model.safetensors", weights)

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -11,9 +11,14 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def make_teacher(student: Module) -> Module:
-    """A float32 copy in eval mode without gradients; bf16 weights would not move at momentum .999."""
-    teacher = copy.deepcopy(student).float() if _narrow(student) else copy.deepcopy(student)
-    return teacher.eval().requires_grad_(False)
+    """A float32 copy in eval mode without gradients; bf16 weights would not move at momentum .999.
+
+    Weights that get no gradient are the student's own: of a tower with adapters the copy has those alone.
+    """
+    if _narrow(student):
+        return copy.deepcopy(student).float().eval().requires_grad_(False)
+    shared: dict[int, Any] = {id(p): p for p in student.parameters() if not p.requires_grad}
+    return copy.deepcopy(student, shared).eval().requires_grad_(False)
 
 
 class Follower:
@@ -25,7 +30,7 @@ class Follower:
 
     def __init__(self, teacher: nn.Module, student: nn.Module):
         self.ahead = student
-        pairs = list(zip(_tensors(teacher), _tensors(student), strict=True))
+        pairs = [(t, s) for t, s in zip(_tensors(teacher), _tensors(student), strict=True) if t is not s]
         self._alike = [(t, s) for t, s in pairs if t.is_floating_point() and t.dtype == s.dtype]
         self._narrow = [(t, s) for t, s in pairs if t.is_floating_point() and t.dtype != s.dtype]
         self._counters = [(t, s) for t, s in pairs if not t.is_floating_point()]

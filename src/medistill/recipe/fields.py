@@ -26,6 +26,9 @@ class Encoder:
     frozen_layers: int = 0
     """Lowest layers of a BERT-like text tower that stay as they are, with its embeddings: no gradient, no
     dropout, the same in teacher and student."""
+    lora_rank: int = 0
+    """Rank of adapters that are trained in the attention of a pretrained tower in place of its weights (Hu et
+    al. 2021); 0: none. They need the extra `lora`. The saved model has them added into its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
