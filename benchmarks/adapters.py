@@ -106,11 +106,12 @@ def average(tower: str) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         prepare(PhantomSource(count=1000), Path(folder) / "corpus")
-        corpus = open_corpus(Path(folder) / "corpus")
+        corpus, run = open_corpus(Path(folder) / "corpus"), Path(folder) / "run"
+        run.mkdir()
         trainer = make_trainer(
             recipe,
             *training_rows(corpus),
-            Path(folder) / "run",
+            run,
             fabric=Fabric(accelerator="cpu", devices=1),
             corpus_hash=corpus.card["sha256"],
         )

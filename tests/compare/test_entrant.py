@@ -29,6 +29,8 @@ def test_a_label_of_ones_own_names_its_objective_and_settings():
 def test_a_towers_fields_are_set_one_by_one():
     recipe = one("clip", {"text": {"pooling": "cls"}})
     assert (recipe.text.pooling, recipe.text.type) == ("cls", "bert")
+    recipe = one("clip", {"head": "gated", "text": {"lora_rank": 8}, "image": {"lora_rank": 4}})
+    assert (recipe.head, recipe.text.lora_rank, recipe.image.lora_rank) == ("gated", 8, 4)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,7 @@ def test_a_towers_fields_are_set_one_by_one():
         ("msd", {"lr": -1.0}, "msd: lr is -1.0; it must be above 0"),
         ("msd", {"channels": 2}, "it must be one of 1, 3"),
         ("msd", {"channels": True}, "it must be one of 1, 3"),
+        ("msd", {"head": "round"}, 'it must be one of "linear", "gated"'),
         ("msd", {"text": {"depth": 2}}, "text has no field 'depth'"),
         ("msd", {"text": "bert"}, "an object of its fields"),
         ("msd", {"epochs": 9}, "epochs is set by the budget"),

@@ -9,6 +9,7 @@ from benchmarks.adapters import counted
 
 from medistill.engine.checkpoint import load_checkpoint
 from medistill.engine.objectives import make_method
+from medistill.engine.plan.probe import _measured
 from medistill.engine.step import Batching, train_window
 from medistill.model.adapters import ALPHA, adapt, adapted_layers, merged_weights
 from medistill.model.saved import load
@@ -115,6 +116,7 @@ def test_with_adapters_msd_takes_less_than_3_percent_more_memory_than_clip(fabri
     assert memory_beside_clip(fabric, adapted=False) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["msd", "gradcache"])
 def test_a_run_with_adapters_resumes_to_the_same_bits(trained, tiny_corpus, tmp_path, objective):
     recipe = dataclasses.replace(
@@ -144,3 +146,9 @@ def test_a_checkpoint_holds_the_base_once(trained, tiny_corpus, tmp_path):
     }
     learning = {name for name, p in adapted_model(trained).named_parameters() if p.requires_grad}
     assert set(student) - same == learning
+
+
+def test_a_plan_measures_adapters_and_not_the_weights_they_adapt(trained):
+    measured = _measured(adapted_recipe(trained), validation=False)
+    learning = [p for p in adapted_model(trained).parameters() if p.requires_grad]
+    assert measured.weights == sum(4 * p.numel() for p in learning)
