@@ -100,8 +100,8 @@ def _weights(model: DualEncoder) -> dict[str, Tensor]:
         **{f"text_model.{name}": tensor for name, tensor in model.text.backbone.state_dict().items()},
         **_passing_on("vision_model.pooler.dense", model.image.width, 1.0),
         **_passing_on("text_model.pooler.dense", model.text.width, _SMALL),
-        "visual_projection.weight": model.image_projection.weight.detach(),
-        "text_projection.weight": model.text_projection.weight.detach() / _SMALL,
+        "visual_projection.weight": model.image_projection.get_parameter("weight").detach(),
+        "text_projection.weight": model.text_projection.get_parameter("weight").detach() / _SMALL,
         "logit_scale": model.log_scale.detach(),
     }
 

@@ -124,7 +124,7 @@ def _image_weights(model: DualEncoder) -> dict[str, Tensor]:
         "visual.positional_embedding": places,
         "visual.ln_post.weight": ours["layernorm.weight"],
         "visual.ln_post.bias": ours["layernorm.bias"],
-        "visual.proj": model.image_projection.weight.detach().T,
+        "visual.proj": model.image_projection.get_parameter("weight").detach().T,
     }
     for layer in range(model.image.config.num_hidden_layers):
         weights |= _block(ours, f"layers.{layer}", f"visual.transformer.resblocks.{layer}")
@@ -160,7 +160,7 @@ def _block(ours: dict[str, Tensor], layer: str, block: str) -> dict[str, Tensor]
 def _text_weights(model: DualEncoder) -> dict[str, Tensor]:
     return {
         **{f"text.transformer.{name}": tensor for name, tensor in model.text.backbone.state_dict().items()},
-        "text.proj.weight": model.text_projection.weight.detach(),
+        "text.proj.weight": model.text_projection.get_parameter("weight").detach(),
     }
 
 
