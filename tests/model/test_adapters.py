@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.saved_activations import saved_activations
 from torch import nn
 
 from medistill.engine.optimizer import make_optimizer
@@ -228,3 +229,30 @@ def test_without_peft_the_command_that_installs_it_is_named(trained, monkeypatch
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(CallError, match=r"pip install 'medistill\[lora\]'"):
         start_model(adapted_recipe(trained), [], [])
+
+
+def test_recomputed_activations_give_adapters_the_same_gradient(peft, trained):
+    def gradients(recomputed: bool) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        recipe = dataclasses.replace(adapted_recipe(trained), checkpoint_activations=recomputed)
+        model = start_model(recipe, [], []).double().train()
+        window = tiny_window(model)
+        image, text, scale, _ = model(window.images, window.tokens, window.mask)
+        (scale * image @ text.T).logsumexp(dim=1).sum().backward()
+        return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+    expected, found = gradients(False), gradients(True)
+    assert any("lora_B" in name for name in expected)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_under_autocast_an_input_is_kept_once_for_query_key_and_value(peft, trained):
+    model = adapted_model(trained).train()
+    window = tiny_window(model)
+    with torch.autocast("cpu", torch.bfloat16), saved_activations(model.parameters()) as narrow:
+        model.embed_tokens(window.tokens, window.mask)
+    for layer in adapted_layers(model).values():
+        layer.cast_input_dtype_enabled = True
+    with torch.autocast("cpu", torch.bfloat16), saved_activations(model.parameters()) as cast:
+        model.embed_tokens(window.tokens, window.mask)
+    assert narrow.peak < cast.peak
