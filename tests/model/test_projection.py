@@ -12,8 +12,10 @@ from medistill.errors import CallError
 from medistill.model.projection import TIMES, GatedProjection, make_projection
 from medistill.model.saved import load, save_model
 from medistill.model.start import start_model
+from medistill.recipe import Encoder
 from tests.conftest import forget_checksums, tiny_model, tiny_recipe, tiny_texts, tiny_window
 from tests.engine.test_step import Steps
+from tests.model.families import save_family
 from tests.model.test_dual import pictures
 
 
@@ -66,6 +68,16 @@ def test_a_gated_model_comes_back_from_its_folder(tmp_path):
     again = load(tmp_path)
     assert torch.equal(again.encode_images(pictures()), model.encode_images(pictures()))
     assert torch.equal(again.encode_texts(tiny_texts(3)), model.encode_texts(tiny_texts(3)))
+
+
+def test_a_sentence_model_below_a_gated_head_stays_unit_and_pooled_its_own_way(tmp_path):
+    save_family(tmp_path / "tower", "sentence")
+    text = Encoder(type="", pretrained=str(tmp_path / "tower"))
+    model = tiny_model(tiny_recipe(head="gated", text=text)).eval()
+    save_model(model, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert (again.text.normalized, again.text.pooling) == (True, "cls")
+    assert torch.equal(again.encode_texts(["heart"]), model.encode_texts(["heart"]))
 
 
 def test_a_run_starts_from_a_gated_model_and_says_if_the_recipe_has_another_head(tmp_path):
