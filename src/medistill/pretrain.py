@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import signal
 import traceback
 from collections.abc import Generator, Mapping, Sequence
@@ -20,6 +21,7 @@ from medistill.data.loader.windows import WindowLoader
 from medistill.data.loader.wording import wordings
 from medistill.data.studies import gallery_of, studies_of
 from medistill.engine.checkpoint import load_checkpoint
+from medistill.engine.features import Bar, Revisited, keep_features
 from medistill.engine.gather import ranks
 from medistill.engine.loop import Trainer, Validate, Watch
 from medistill.engine.optimizer import make_fabric
@@ -36,12 +38,17 @@ from medistill.system.checksums import verify, write_checked
 from medistill.system.locks import being_trained, locked
 from medistill.system.private import private_files
 
+log = logging.getLogger(__name__)
+
 
 @private_files()
-def pretrain(recipe: Recipe, data: Path, run: Path, *, watch: Watch) -> None:
+def pretrain(recipe: Recipe, data: Path, run: Path, *, watch: Watch, bar: Bar = nullcontext) -> None:
     """Train `recipe` on the corpus at `data`; goes on from the newest checkpoint in `run`.
 
     CallError if the window is larger than the corpus, or `run` holds a run of another recipe or corpus.
+
+    bar   opened where the features of a locked tower are computed, before training begins; what it gives
+          hears how far that is
     """
     corpus = open_corpus(data)
     rows, validation = training_rows(corpus)
@@ -49,14 +56,14 @@ def pretrain(recipe: Recipe, data: Path, run: Path, *, watch: Watch) -> None:
     check_run(recipe, run)
     fabric = make_fabric(recipe.precision)
     with together(), _claimed(run, fabric):
-        _train(recipe, rows, validation, run, fabric=fabric, corpus_hash=corpus.card["sha256"], watch=watch)
+        _train(recipe, rows, validation, run, fabric=fabric, watch=watch, bar=bar)
 
 
 def _train(
-    recipe: Recipe, rows: Rows, validation: Rows, run: Path, *, fabric: Fabric, corpus_hash: str, watch: Watch
+    recipe: Recipe, rows: Rows, validation: Rows, run: Path, *, fabric: Fabric, watch: Watch, bar: Bar
 ) -> None:
     """A function of its own, so that the trainer is gone before the process group is."""
-    trainer = make_trainer(recipe, rows, validation, run, fabric=fabric, corpus_hash=corpus_hash)
+    trainer = make_trainer(recipe, rows, validation, run, fabric=fabric, bar=bar)
     if fabric.is_global_zero:
         write_checked(run / "config.json", json.dumps(to_config(recipe), indent=1) + "\n")
     trainer.fit(watch)
@@ -78,7 +85,7 @@ def leave_prompts(recipe: Recipe, rows: Rows, model: Path) -> None:
 
 
 def make_trainer(
-    recipe: Recipe, rows: Rows, validation: Rows, run: Path, *, fabric: Fabric, corpus_hash: str
+    recipe: Recipe, rows: Rows, validation: Rows, run: Path, *, fabric: Fabric, bar: Bar = nullcontext
 ) -> Trainer:
     """What `recipe` says, ready to train on `rows`."""
     check_ranks(recipe, fabric.world_size)
@@ -86,22 +93,27 @@ def make_trainer(
     model = start_model(recipe, rows.texts, rows.patient_ids)
     if fabric.global_rank:
         torch.manual_seed(recipe.seed + fabric.global_rank)  # the same model, but dropout of its own
+    texts = wordings(rows, recipe.section, seed=recipe.seed)
+    if recipe.augment and recipe.image.locked:
+        log.info("image.locked: images are not augmented, since the features are those of the plain images")
     loader = WindowLoader(
         rows.image,
-        wordings(rows, recipe.section, seed=recipe.seed),
+        texts,
         rows.study_ids,
         partial(tokenize, model.tokenizer, max_tokens=model.max_tokens),
         pad=pad_id(model.tokenizer),
         size=recipe.size,
         window=recipe.window,
         seed=recipe.seed,
-        augmented=recipe.augment,
+        augmented=recipe.augment and not recipe.image.locked,
         workers=recipe.workers,
         share=(fabric.global_rank, fabric.world_size),
         device=fabric.device,
+        kept=keep_features(model, rows, texts.options, fabric=fabric, bar=bar),
     )
     validate = make_validate(validation, size=recipe.size, most=recipe.validation_pairs)
-    return Trainer(recipe, model, loader, run, fabric=fabric, validate=validate, corpus_hash=corpus_hash)
+    card = rows.corpus.card
+    return Trainer(recipe, model, loader, run, fabric=fabric, validate=validate, corpus_hash=card["sha256"])
 
 
 def _claimed(run: Path, fabric: Fabric) -> AbstractContextManager[None]:
@@ -207,10 +219,10 @@ def make_validate(rows: Rows, *, size: int, most: int) -> Validate:
     """Retrieval and loss on at most `most` validation studies, one image each, always the same ones."""
     chosen = studies_of(rows).rows
     rows = rows.select(np.sort(np.random.default_rng(0).permutation(chosen)[:most]))
-    squares = [letterbox(rows.image(i), size) for i in range(len(rows))]
+    pairs = Revisited([letterbox(rows.image(i), size) for i in range(len(rows))], rows.texts)
 
     def validate(model: DualEncoder) -> Mapping[str, float]:
-        images, texts = model.encode_images(squares), model.encode_texts(rows.texts)
+        images, texts = pairs.embedded_by(model)
         loss = retrieval_loss(images, texts, rows.texts, scale=model.scale)
         retrieval = validation_metrics(images.numpy(), texts.numpy(), rows.texts, rows.study_ids)
         return {**retrieval, "loss": loss, "n": float(len(rows))}

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from medistill.engine.keys import KeyQueue
 from medistill.engine.msd import Msd, MsdSettings
 from medistill.engine.objectives import make_method
-from medistill.engine.step import Batching, train_window, with_frozen_part
+from medistill.engine.step import Batching, train_window, with_frozen_parts
 from medistill.model.encoder import TextTower
 from medistill.model.teacher import make_teacher
 from medistill.recipe import Encoder
@@ -218,7 +218,7 @@ def test_frozen_text_layers_are_run_once_a_window_and_change_no_gradient(fabric,
     def gradient(window_with):
         student = copy.deepcopy(model)
         method = make_method(recipe, student, fabric)
-        monkeypatch.setattr("medistill.engine.step.with_frozen_part", window_with)
+        monkeypatch.setattr("medistill.engine.step.with_frozen_parts", window_with)
         steps = Steps(student)
         train_window(
             fabric,
@@ -230,7 +230,7 @@ def test_frozen_text_layers_are_run_once_a_window_and_change_no_gradient(fabric,
         )
         return steps.gradients[0]
 
-    plain = gradient(lambda fabric, student, window, chunk: window)
+    plain = gradient(lambda fabric, student, window, batching: window)
     monkeypatch.setattr(TextTower, "lower", counted)
-    torch.testing.assert_close(gradient(with_frozen_part), plain, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(gradient(with_frozen_parts), plain, rtol=1e-9, atol=1e-12)
     assert sum(embedded) == PAIRS

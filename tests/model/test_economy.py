@@ -22,6 +22,13 @@ SHAPE = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 RESNET = {"embedding_size": 8, "hidden_sizes": [16, 16], "depths": [2, 2], "layer_type": "bottleneck"}
 DISTIL = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32}
+BEIT = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "patch_size": 8,
+}
 TOWERS = {
     "resnet": Encoder(type="resnet", config=RESNET),
     "vit": Encoder(type="vit", config={**SHAPE, **DROPOUT, "num_hidden_layers": 3, "patch_size": 8}),
@@ -197,7 +204,7 @@ def test_frozen_layers_computed_before_give_the_same_embeddings_and_gradient():
     window = tiny_window(model)
     lower = model.text.lower(window.tokens, window.mask)
     torch.manual_seed(1)
-    image, text, scale, _ = model(window.images, window.tokens, window.mask, lower)
+    image, text, scale, _ = model(window.images, window.tokens, window.mask, (None, lower))
     (scale * image @ text.T).logsumexp(dim=1).sum().backward()
     for name, p in model.named_parameters():
         assert p.grad is None if name not in expected else torch.equal(p.grad, expected[name])
@@ -207,7 +214,7 @@ def test_a_precomputed_lower_part_is_not_computed_again():
     model = model_of(tiny_recipe(text=bert(frozen_layers=1))).eval()
     window = tiny_window(model)
     lower = torch.zeros_like(model.text.lower(window.tokens, window.mask))
-    other = model(window.images, window.tokens, window.mask, lower).text
+    other = model(window.images, window.tokens, window.mask, (None, lower)).text
     assert not torch.allclose(other, model(window.images, window.tokens, window.mask).text)
 
 
@@ -244,7 +251,10 @@ def test_a_split_tower_is_the_whole_one(kind, tmp_path):
         (tiny_recipe(text=bert(frozen_layers=4)), "has 3 layers"),
         (tiny_recipe(text=bert(frozen_layers=-1)), "is -1"),
         (tiny_recipe(text=Encoder(type="distilbert", config=DISTIL, frozen_layers=1)), "of type distilbert"),
-        (tiny_recipe(image=dataclasses.replace(TOWERS["resnet"], frozen_layers=1)), "only a text tower"),
+        (tiny_recipe(image=dataclasses.replace(TOWERS["resnet"], frozen_layers=3)), "has 2 stages"),
+        (tiny_recipe(image=dataclasses.replace(TOWERS["vit"], frozen_layers=-1)), "is -1; .* has 3 layers"),
+        (tiny_recipe(image=Encoder(type="beit", config=BEIT, frozen_layers=1)), "of type beit"),
+        (tiny_recipe(text=bert(frozen_layers=1, locked=True)), "beside text.locked"),
     ],
 )
 def test_what_cannot_be_frozen_is_an_error(recipe, message):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from medistill.cli.terminal import print_json, say, training_bar
+from medistill.cli.terminal import print_json, say, stages, training_bar
 from medistill.system.private import files_for
 
 
@@ -23,7 +23,7 @@ def train(recipe: Any, *, data: Path, out: Path, group_readable: bool = False, j
     from medistill.pretrain import pretrain
 
     with files_for(group=group_readable), training_bar() as watch:
-        pretrain(recipe, data, out, watch=watch)
+        pretrain(recipe, data, out, watch=watch, bar=stages)
     best = best_validation(out)
     if json:
         print_json(best)

@@ -9,7 +9,7 @@ from typing import Any
 from medistill.compare.cell import write_json
 from medistill.compare.entrant import Entrant
 from medistill.errors import CallError
-from medistill.recipe import FREE_ON_RESUME, Recipe, to_config
+from medistill.recipe import FREE_ON_RESUME, Recipe, to_config, with_added
 from medistill.system.json_files import read_json
 
 SETTINGS = "compare.json"
@@ -96,10 +96,24 @@ def claim_settings(comparison: Comparison, corpus_hash: str, out: Path) -> None:
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What would give other figures; recipe fields by their own names."""
+    before = _with_added(before)
     names = [name for name in after if name != "recipe" and before.get(name) != after[name]]
     old, new = before.get("recipe", {}), after["recipe"]
     fields = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return names + [name for name in fields if name not in FREE_ON_RESUME]
+
+
+def _with_added(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an earlier version with the recipe fields that were added since; as they are if damaged."""
+    try:
+        recipe = with_added(settings["recipe"])
+        own = {
+            label: {**fields, **{name: with_added({**recipe, **fields})[name] for name in fields}}
+            for label, fields in settings["objectives"].items()
+        }
+    except (KeyError, TypeError, AttributeError):
+        return dict(settings)
+    return {**settings, "recipe": recipe, "objectives": own}
 
 
 def check_budgets(names: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ from medistill.engine.checkpoint import (
     save_checkpoint,
 )
 from medistill.engine.collapse import EARLIEST, CollapseWatch, check_finite
+from medistill.engine.features import tower_hashes
 from medistill.engine.gather import any_rank, from_first_rank, of_all_ranks, ranks
 from medistill.engine.objectives import batching_of, make_method
 from medistill.engine.optimizer import can_fuse, load_optimizer, make_optimizer, scaler_of, take_step
@@ -67,7 +68,7 @@ class Trainer:
             student, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=can_fuse(fabric)
         )
         self.student, self.optimizer = fabric.setup(student, optimizer)
-        self.plain_student = student
+        self.plain_student, self.tower_hashes = student, tower_hashes(student)
         windows = [[size // ranks() for size in loader.sizes(epoch)] for epoch in range(recipe.epochs)]
         self.steps = sum(-(-pairs // self.batching.per_step) for epoch in windows for pairs in epoch)
         self.places = [(epoch, i) for epoch in range(recipe.epochs) for i in range(len(windows[epoch]))]
@@ -237,4 +238,5 @@ class Trainer:
             "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest(),
             "precision": type(self.fabric.strategy.precision).__name__,
             "number of ranks": str(ranks()),
+            **self.tower_hashes,
         }

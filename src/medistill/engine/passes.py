@@ -16,7 +16,15 @@ from medistill.data.loader.windows import Window
 from medistill.engine.batching import TOWERS, Batching, Tower
 from medistill.engine.checkpoint import random_state, restore_random_state
 from medistill.engine.graphs import Capture, CapturedPass, CudaCapture, relative_error
-from medistill.engine.shapes import Shape, inputs_of, padded, padded_lengths, shapes_of, with_padding
+from medistill.engine.shapes import (
+    Shape,
+    has_lengths,
+    inputs_of,
+    padded,
+    padded_lengths,
+    shapes_of,
+    with_padding,
+)
 from medistill.engine.tf32 import tf32
 from medistill.errors import first_line
 from medistill.model.dual import DualEncoder
@@ -153,7 +161,7 @@ class Passes:
         if not self._captured:
             return None
         tokens = 0
-        if tower == "text":
+        if has_lengths(model, tower):
             here = part.tokens.shape[1]
             tokens = next((n for n in padded_lengths(model.max_tokens) if n >= here), here)
         captured = self._captured.get(Shape(model, model.training, tower, len(part), tokens))

@@ -22,7 +22,7 @@ class Shape:
     tower: Tower
     pairs: int
     tokens: int
-    """Of each text; 0 for images."""
+    """Of each text; 0 for images and for pooled rows."""
 
     @property
     def learns(self) -> bool:
@@ -39,9 +39,9 @@ def padded_lengths(most: int) -> list[int]:
 def padded(part: Window, tokens: int, pad: int) -> Window:
     """The pairs with texts of that length; a longer one is cut."""
     more = tokens - part.tokens.shape[1]
-    lower = None if part.lower is None else F.pad(part.lower, (0, 0, 0, more))
+    lower = None if part.text_lower is None else F.pad(part.text_lower, (0, 0, 0, more))
     ids, mask = F.pad(part.tokens, (0, more), value=pad), F.pad(part.mask, (0, more), value=False)
-    return replace(part, tokens=ids, mask=mask, lower=lower)
+    return replace(part, tokens=ids, mask=mask, text_lower=lower)
 
 
 def with_padding(part: Window) -> Window:
@@ -54,11 +54,18 @@ def with_padding(part: Window) -> Window:
 def inputs_of(tower: Tower, part: Window) -> tuple[Tensor, ...]:
     """What that tower takes of them."""
     if tower == "image":
-        return (part.images,)
-    return (part.tokens, part.mask) if part.lower is None else (part.tokens, part.mask, part.lower)
+        given, lower = (part.images,), part.image_lower
+    else:
+        given, lower = (part.tokens, part.mask), part.text_lower
+    return given if lower is None else (*given, lower)
+
+
+def has_lengths(model: DualEncoder, tower: Tower) -> bool:
+    """Whether that tower's passes differ in length: not those of a locked one, which take pooled rows."""
+    return tower == "text" and not model.text.locked
 
 
 def shapes_of(model: DualEncoder, tower: Tower, pairs: int) -> list[Shape]:
     """Largest first, so that the smaller ones fit into the memory it took."""
-    tokens = [0] if tower == "image" else padded_lengths(model.max_tokens)[::-1]
+    tokens = padded_lengths(model.max_tokens)[::-1] if has_lengths(model, tower) else [0]
     return [Shape(model, model.training, tower, pairs, each) for each in tokens]

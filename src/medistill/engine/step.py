@@ -13,13 +13,17 @@ from torch import Tensor
 from medistill.data.loader.windows import Window
 from medistill.engine.batching import TOWERS, chunk_rows
 from medistill.engine.batching import Batching as Batching
+from medistill.engine.batching import Tower as TowerName
 from medistill.engine.gather import average_gradients, ranks
 from medistill.engine.method import ByTower, Method
 from medistill.engine.passes import Passes
 from medistill.engine.tf32 import tf32
 from medistill.engine.towers import separable
 from medistill.model.dual import DualEncoder, Embeddings
-from medistill.model.encoder import TextTower
+from medistill.model.tower import Tower
+
+POOLED_AT_ONCE = 64
+"""Inputs that a locked tower is given at once, at most: as many as a validation embeds."""
 
 
 def train_window(
@@ -43,7 +47,7 @@ def train_window(
     """
     passes = passes or Passes(fabric)
     method.use(passes)
-    window = with_frozen_part(fabric, student, window, batching.size("text"))
+    window = with_frozen_parts(fabric, student, window, batching)
     total = torch.zeros((), device=fabric.device)
     for step in chunk_rows(len(window), batching.per_step):
         # None is out of memory: the step begins again from a clean gradient, so nothing is counted twice.
@@ -59,26 +63,51 @@ def train_window(
     return total
 
 
-@torch.no_grad()
-def with_frozen_part(fabric: Fabric, student: _FabricModule, window: Window, chunk: int) -> Window:
-    """The window with what frozen text layers make of it: the same in every pass, so computed once.
-
-    It lies on the host with the window's other inputs: N x tokens x width floats.
-    """
-    tower = getattr(student.module, "text", None)
-    if not isinstance(tower, TextTower) or not tower.frozen_layers:
+def with_frozen_parts(fabric: Fabric, student: _FabricModule, window: Window, batching: Batching) -> Window:
+    """The window with what is frozen of the towers makes of it: the same in every pass, so computed once."""
+    model = separable(student)
+    if model is None:
         return window
+    for tower in TOWERS:
+        own: Tower = getattr(model, tower)
+        if own.splits and getattr(window, f"{tower}_lower") is None:
+            pairs = min(batching.size(tower), POOLED_AT_ONCE) if own.locked else batching.size(tower)
+            lower = _lower_part(fabric, model, tower, window, pairs)
+            window = _replaced(window, tower, lower, whole=own.locked)
+    return window
+
+
+@torch.no_grad()
+def _lower_part(
+    fabric: Fabric, model: DualEncoder, tower: TowerName, window: Window, pairs: int
+) -> Float[Tensor, "n ..."]:
+    """It lies on the host with the window's other inputs: a float a feature of each place or token."""
     kept, longest = None, window.tokens.shape[1]
     with fabric.autocast():
-        for rows in chunk_rows(len(window), chunk):
+        for rows in chunk_rows(len(window), pairs):
             part = window.part(rows, fabric.device)
-            hidden = tower.lower(part.tokens, part.mask)
+            if tower == "image":
+                hidden = model.lower_images(part.images)
+            else:
+                hidden = model.text.lower(part.tokens, part.mask)
+                if hidden.ndim > 2:
+                    hidden = F.pad(hidden, (0, 0, 0, longest - hidden.shape[1]))
             if kept is None:
-                shape = len(window), longest, hidden.shape[2]
+                shape = len(window), *hidden.shape[1:]
                 kept = torch.empty(shape, dtype=hidden.dtype, pin_memory=fabric.device.type == "cuda")
             # The host does not wait: the card fills the rows before it copies them back, in the same stream.
-            kept[rows].copy_(F.pad(hidden, (0, 0, 0, longest - hidden.shape[1])), non_blocking=True)
-    return replace(window, lower=kept)
+            kept[rows].copy_(hidden, non_blocking=True)
+    assert kept is not None
+    return kept
+
+
+def _replaced(window: Window, tower: TowerName, lower: Tensor, *, whole: bool) -> Window:
+    """The window without the inputs that nobody looks at any more."""
+    if tower == "image":
+        return replace(window, image_lower=lower, images=window.images[:, :0, :0])
+    if whole:
+        window = replace(window, tokens=window.tokens[:, :0], mask=window.mask[:, :0])
+    return replace(window, text_lower=lower)
 
 
 def _accumulated(

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from medistill.errors import CallError, first_line
-from medistill.model.encoder import Tower
+from medistill.model.tower import Tower
 
 ALPHA = 16
 """What a product B A is multiplied by, over its rank: another rank then wants no other learning rate."""

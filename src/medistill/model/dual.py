@@ -82,23 +82,33 @@ class DualEncoder(nn.Module):
         images: UInt8[Tensor, "b h w"],
         tokens: Int[Tensor, "b l"],
         mask: Bool[Tensor, "b l"],
-        lower: Float[Tensor, "b l e"] | None = None,
+        lower: tuple[Tensor | None, Tensor | None] | None = None,
     ) -> Embeddings:
         """Unit embeddings of b pairs, scale and bias: the one way in while training.
 
-        lower   what `self.text.lower(tokens, mask)` gives, if it has been computed before.
+        lower   what the frozen parts of the image and the text tower give, where it has been computed before
         """
-        text = self.embed_tokens(tokens, mask, lower)
-        return Embeddings(self.embed_images(images), text, *self.head())
+        lower_image, lower_text = lower or (None, None)
+        text = self.embed_tokens(tokens, mask, lower_text)
+        return Embeddings(self.embed_images(images, lower_image), text, *self.head())
 
     def head(self) -> Head:
         """Scale and bias, with the gradient of what is made of them."""
         scale = self.log_scale.exp()
         return Head(scale, torch.zeros_like(scale) if self.bias is None else self.bias)
 
-    def embed_images(self, images: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b d"]:
-        """Unit embeddings of 8-bit grey images of the model's size."""
-        return self._projected(self.image(self._pixels(images)))
+    def embed_images(
+        self, images: UInt8[Tensor, "b h w"], lower: Float[Tensor, "b ..."] | None = None
+    ) -> Float[Tensor, "b d"]:
+        """Unit embeddings of 8-bit grey images of the model's size.
+
+        lower   what `lower_images(images)` gives, if it has been computed before; `images` may then be empty
+        """
+        return self._projected(self.image(self._pixels(images), lower))
+
+    def lower_images(self, images: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b ..."]:
+        """What the frozen part of the image tower makes of them."""
+        return self.image.lower(self._pixels(images))
 
     def _pixels(self, images: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
         pixels = (images[:, None].to(self.log_scale.dtype) / 255 - self.mean) / self.std
@@ -111,9 +121,12 @@ class DualEncoder(nn.Module):
         self,
         tokens: Int[Tensor, "b l"],
         mask: Bool[Tensor, "b l"],
-        lower: Float[Tensor, "b l e"] | None = None,
+        lower: Float[Tensor, "b ..."] | None = None,
     ) -> Float[Tensor, "b d"]:
-        """Unit embeddings of token ids."""
+        """Unit embeddings of token ids.
+
+        lower   what `self.text.lower(tokens, mask)` gives, if it has been computed before
+        """
         return unit_rows(self.text_projection(self.text(tokens, mask, lower)))
 
     @property

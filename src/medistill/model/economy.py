@@ -9,7 +9,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from medistill.errors import CallError
 from medistill.model.adapters import adapt
-from medistill.model.encoder import ImageTower, TextTower, Tower
+from medistill.model.encoder import ImageTower, TextTower
+from medistill.model.tower import Tower
+from medistill.model.towers.trial import try_split
 from medistill.recipe import Recipe
 
 
@@ -18,11 +20,7 @@ def economize(image: ImageTower, text: TextTower, recipe: Recipe) -> None:
 
     CallError for a tower that cannot do it, or a compiler backend there is none of.
     """
-    if recipe.image.frozen_layers:
-        raise CallError(
-            f"image.frozen_layers is {recipe.image.frozen_layers}; only a text tower can be frozen in part"
-        )
-    text.freeze_lowest(recipe.text.frozen_layers)
+    freeze(image, text, recipe)
     _adapt(image, text, recipe)
     if recipe.channels_last:
         image.use_channels_last()
@@ -33,6 +31,25 @@ def economize(image: ImageTower, text: TextTower, recipe: Recipe) -> None:
             recompute_blocks(tower)
         if recipe.compile:
             tower.compile_with(recipe.compile)
+
+
+def freeze(image: ImageTower, text: TextTower, recipe: Recipe) -> None:
+    """Keep of both towers what the recipe says as it is."""
+    for name, encoder in (("image", recipe.image), ("text", recipe.text)):
+        if encoder.locked and encoder.frozen_layers:
+            raise CallError(
+                f"{name}.frozen_layers is {encoder.frozen_layers} beside {name}.locked, which freezes all "
+                "layers; leave out one of the two"
+            )
+    if recipe.image.frozen_layers:
+        image.freeze_lowest(recipe.image.frozen_layers, recipe.size)
+        try_split(image, channels=recipe.channels)
+    if recipe.text.frozen_layers:
+        text.freeze_lowest(recipe.text.frozen_layers)
+    if recipe.image.locked:
+        image.lock()
+    if recipe.text.locked:
+        text.lock()
 
 
 def _adapt(image: ImageTower, text: TextTower, recipe: Recipe) -> None:

@@ -1,78 +1,103 @@
 """Image and text towers: a transformers model and how its output is pooled."""
 
 from math import isqrt
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import PretrainedConfig
 from transformers.masking_utils import create_bidirectional_mask
 
 from medistill.errors import CallError
-from medistill.model.norms import keep_half
+from medistill.model.split import image_split
+from medistill.model.tower import Tower
 
-Pooling = Literal["mean", "cls"]
 _SPLIT = ("bert", "roberta", "xlm-roberta", "camembert")
 """Types of text tower whose layers are called alike, so that the lowest can be run on their own."""
-
-
-class Tower(nn.Module):
-    """A transformers backbone, pooled to one row of `width` a sample."""
-
-    def __init__(self, backbone: nn.Module, config: PretrainedConfig, pooling: Pooling, *, frozen_norm: bool):
-        super().__init__()
-        keep_half(backbone)
-        self.backbone = backbone
-        self.config = config
-        self.pooling: Pooling = pooling
-        self.frozen_norm = frozen_norm
-        self.compiled = ""
-        self.width = 0
-        """Numbers a sample, known once the tower has been tried."""
-
-    def train(self, mode: bool = True) -> "Tower":
-        """As in torch, but pretrained BatchNorm stays as it is: micro-batches are too small to renew it."""
-        super().train(mode)
-        if self.frozen_norm:
-            for module in self.backbone.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
-
-    def compile_with(self, backend: str) -> None:
-        """Compile the backbone at its first call; names of weights stay."""
-        self.compiled = backend
-        for part in self.called_parts():
-            part.compile(backend=backend)
-
-    def called_parts(self) -> list[nn.Module]:
-        """The parts of the backbone that `forward` calls."""
-        return [self.backbone]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """As in torch, but the copy of a compiled tower is compiled too: the teacher is such a copy."""
-        super().__setstate__(state)
-        if self.compiled:
-            self.compile_with(self.compiled)
 
 
 class ImageTower(Tower):
     """Grey radiographs to one vector each."""
 
     channels_last = False
+    side = 0
+    """Of its images, in pixels; known where layers are frozen."""
+
+    def freeze_lowest(self, layers: int, side: int) -> None:
+        """Give the stem and the `layers` lowest layers, or stages, no gradient and no dropout.
+
+        CallError for a tower that has fewer, or whose layers cannot be run on their own.
+        """
+        stages = image_split(self.config.model_type, layers).stages
+        self._expect_layers("image", layers, "stages" if stages else "layers")
+        self.frozen_layers, self.side = layers, side
+        self._freeze()
 
     def use_channels_last(self) -> None:
         """Keep weights and images as (b, h, w, c) in memory, their shapes unchanged."""
         self.channels_last = True
         self.backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e"]:
-        """Pooled features of normalized images."""
-        if self.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        return self.pooled(self.backbone(images).last_hidden_state, images)
+    def forward(
+        self, images: Float[Tensor, "b c h w"], lower: Float[Tensor, "b ..."] | None = None
+    ) -> Float[Tensor, "b e"]:
+        """Pooled features of normalized images.
+
+        lower   what `lower(images)` gives, if it has been computed before; `images` are not looked at then
+        """
+        if self.splits:
+            return self.upper(self.lower(images) if lower is None else lower)
+        return self._whole(images)
+
+    @torch.no_grad()
+    def lower(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b ..."]:
+        """What the frozen part makes of the images: the same in student and teacher."""
+        if self.locked:
+            return self._whole(images)
+        hidden: Any = self._laid_out(images)
+        for part in self._stem():
+            hidden = part(hidden)
+            hidden = hidden[0] if isinstance(hidden, tuple) else hidden  # Swin's tells the grid as well
+        return self._through(self._layers()[: self.frozen_layers], hidden)
+
+    def upper(self, hidden: Float[Tensor, "b ..."]) -> Float[Tensor, "b e"]:
+        """Pooled features of what `lower` gave."""
+        if self.locked:
+            return hidden
+        split = image_split(self.config.model_type, self.frozen_layers)
+        features = self._through(self._layers()[self.frozen_layers :], self._laid_out(hidden))
+        if split.norm:
+            features = self.backbone.get_submodule(split.norm)(features)
+        # Pooling asks the images for no more than their shape.
+        shaped = hidden.new_empty(1, 1, 1, 1).expand(len(hidden), 1, self.side, self.side)
+        return self.pooled(features, shaped)
+
+    def _whole(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e"]:
+        return self.pooled(self.backbone(self._laid_out(images)).last_hidden_state, images)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        last = self.channels_last and x.ndim == 4
+        return x.contiguous(memory_format=torch.channels_last) if last else x
+
+    def _stem(self) -> list[nn.Module]:
+        stem = image_split(self.config.model_type, self.frozen_layers).stem
+        return [self.backbone.get_submodule(name) for name in stem]
+
+    def _beside(self) -> list[nn.Module]:
+        beside = image_split(self.config.model_type, self.frozen_layers).beside
+        return [self.backbone.get_submodule(name) for name in beside]
+
+    def _layers(self) -> nn.ModuleList:
+        layers = image_split(self.config.model_type, self.frozen_layers).layers
+        return cast(nn.ModuleList, self.backbone.get_submodule(layers))
+
+    def _through(self, layers: nn.ModuleList, hidden: Tensor) -> Tensor:
+        also = image_split(self.config.model_type, self.frozen_layers).also
+        for layer in layers:
+            hidden = layer(hidden, *also(self.backbone, hidden, self.side))
+            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+        return hidden
 
     def pooled(self, features: Tensor, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e"]:
         """One row an image of the backbone's last features of it; a model of timm pools them its own way."""
@@ -120,76 +145,61 @@ class ImageTower(Tower):
 class TextTower(Tower):
     """Token ids to one vector a text."""
 
-    frozen_layers = 0
     normalized = False
     """Whether rows are made unit, as some models of sentence-transformers have it."""
 
     def freeze_lowest(self, layers: int) -> None:
-        """Give the embeddings and the `layers` lowest layers no gradient and no dropout; 0 changes nothing.
+        """Give the embeddings and the `layers` lowest layers no gradient and no dropout.
 
         CallError for a tower whose layers are not BERT's, or that has fewer.
         """
-        if not layers:
-            return
         kind = self.config.model_type
         if kind not in _SPLIT:
             raise CallError(
                 f"text.frozen_layers is {layers}; it works for {', '.join(_SPLIT)}, "
                 f"not for a tower of type {kind}"
             )
-        there = len(self._layers)
-        if not 0 < layers <= there:
-            raise CallError(f"text.frozen_layers is {layers}; the text tower has {there} layers")
+        self._expect_layers("text", layers, "layers")
         self.frozen_layers = layers
-        for part in self._frozen:
-            part.requires_grad_(False)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> "TextTower":
-        """As for every tower, but frozen layers stay in eval mode: no dropout."""
-        super().train(mode)
-        for part in self._frozen:
-            part.eval()
-        return self
+        self._freeze()
 
     def forward(
         self,
         tokens: Int[Tensor, "b l"],
         mask: Bool[Tensor, "b l"],
-        lower: Float[Tensor, "b l e"] | None = None,
+        lower: Float[Tensor, "b ..."] | None = None,
     ) -> Float[Tensor, "b e"]:
         """Pooled features; `mask` is True at tokens and False at padding.
 
         lower   what `lower(tokens, mask)` gives, if it has been computed before.
         """
-        if self.frozen_layers:
+        if self.splits:
             return self.upper(self.lower(tokens, mask) if lower is None else lower, mask)
+        return self._whole(tokens, mask)
+
+    @torch.no_grad()
+    def lower(self, tokens: Int[Tensor, "b l"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b ..."]:
+        """What the frozen part makes of the tokens: the same in student and teacher."""
+        if self.locked:
+            return self._whole(tokens, mask)
+        (embeddings,) = self._stem()
+        return self._through(self._layers()[: self.frozen_layers], embeddings(input_ids=tokens), mask)
+
+    def upper(self, hidden: Float[Tensor, "b ..."], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b e"]:
+        """Pooled features of what `lower` gave."""
+        if self.locked:
+            return hidden
+        return self._pooled(self._through(self._layers()[self.frozen_layers :], hidden, mask), mask)
+
+    def _whole(self, tokens: Int[Tensor, "b l"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b e"]:
         hidden = self.backbone(input_ids=tokens, attention_mask=self._attention(mask)).last_hidden_state
         return self._pooled(hidden, mask)
 
-    @torch.no_grad()
-    def lower(self, tokens: Int[Tensor, "b l"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b l e"]:
-        """What the frozen part makes of the tokens: the same in student and teacher."""
-        hidden: Tensor = self.backbone.get_submodule("embeddings")(input_ids=tokens)
-        return self._through(self._layers[: self.frozen_layers], hidden, mask)
+    def _stem(self) -> list[nn.Module]:
+        return [self.backbone.get_submodule("embeddings")]
 
-    def upper(self, hidden: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b e"]:
-        """Pooled features of what `lower` gave."""
-        return self._pooled(self._through(self._layers[self.frozen_layers :], hidden, mask), mask)
-
-    def called_parts(self) -> list[nn.Module]:
-        """The whole backbone, or with frozen layers its embeddings and each layer."""
-        return [*self._frozen, *self._layers[self.frozen_layers :]] if self.frozen_layers else [self.backbone]
-
-    @property
     def _layers(self) -> nn.ModuleList:
         return cast(nn.ModuleList, self.backbone.get_submodule("encoder.layer"))
-
-    @property
-    def _frozen(self) -> list[nn.Module]:
-        if not self.frozen_layers:
-            return []
-        return [self.backbone.get_submodule("embeddings"), *self._layers[: self.frozen_layers]]
 
     def _through(
         self, layers: nn.ModuleList, hidden: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]

@@ -7,6 +7,7 @@ from medistill.recipe.config import (
     from_config,
     read_config,
     to_config,
+    with_added,
 )
 from medistill.recipe.fields import Encoder, Recipe
 from medistill.recipe.ready import RECIPES, chest_resnet50, chest_vitb, msd_paper, quickstart, small
@@ -26,4 +27,5 @@ __all__ = [
     "read_config",
     "small",
     "to_config",
+    "with_added",
 ]

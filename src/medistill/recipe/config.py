@@ -19,6 +19,9 @@ ADDED: Mapping[str, Any] = {
     "head": "linear",
 }
 """Fields that configs of earlier versions lack, at the values those versions trained with."""
+ADDED_TO_TOWERS: Mapping[str, Any] = {"locked": False}
+"""The same of `image` and `text`."""
+TOWERS = ("image", "text")
 
 
 def to_config(recipe: Recipe) -> dict[str, Any]:
@@ -28,14 +31,20 @@ def to_config(recipe: Recipe) -> dict[str, Any]:
 
 def from_config(config: Mapping[str, Any]) -> Recipe:
     """The inverse of `to_config`, also an earlier version's; CallError for an unknown or absent field."""
-    known, config = {f.name for f in dataclasses.fields(Recipe)}, {**ADDED, **config}
+    known, config = {f.name for f in dataclasses.fields(Recipe)}, with_added(config)
     if set(config) != known:
         odd = sorted(set(config) ^ known)
         raise CallError(f"config.json has other fields than this version's recipe ({', '.join(odd[:5])})")
     values: dict[str, Any] = dict(config)
-    for tower in ("image", "text"):
+    for tower in TOWERS:
         values[tower] = Encoder(**config[tower])
     return Recipe(**values)
+
+
+def with_added(config: Mapping[str, Any]) -> dict[str, Any]:
+    """An earlier version's config with the fields that were added since."""
+    towers = {name: {**ADDED_TO_TOWERS, **config[name]} for name in TOWERS}
+    return {**ADDED, **config, **towers}
 
 
 def read_config(path: Path) -> Recipe:

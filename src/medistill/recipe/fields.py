@@ -24,8 +24,12 @@ class Encoder:
     """`mean` over image places or text tokens (no padding, no image class token); `cls`: the class token. A
     pretrained model of sentence-transformers is pooled as its own files say."""
     frozen_layers: int = 0
-    """Lowest layers of a BERT-like text tower that stay as they are, with its embeddings: no gradient, no
-    dropout, the same in teacher and student."""
+    """Lowest layers that stay as they are, with what comes before them: no gradient, no dropout, the same in
+    teacher and student, computed once a window. Of a BERT-like text tower or a ViT its layers, of a ResNet,
+    ConvNeXt or Swin its stages."""
+    locked: bool = False
+    """The whole tower stays as it is and its projection alone learns. Its features are computed once and kept
+    beside the corpus: images are then not decoded, nor augmented, texts not tokenized."""
     lora_rank: int = 0
     """Rank of adapters that are trained in the attention of a pretrained tower in place of its weights (Hu et
     al. 2021); 0: none. They need the extra `lora`. The saved model has them added into its weights."""

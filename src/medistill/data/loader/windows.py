@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import count, islice
 from multiprocessing.util import Finalize
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,8 +46,10 @@ class Window:
     mask: Bool[Tensor, "n l"]
     study: Int[Tensor, " n"]
     text: Int[Tensor, " n"]
-    lower: Float[Tensor, "n l e"] | None = None
-    """What the frozen layers of the text tower make of the tokens, once computed."""
+    image_lower: Float[Tensor, "n ..."] | None = None
+    """What the frozen part of the image tower makes of the images, once computed; they may then be empty."""
+    text_lower: Float[Tensor, "n ..."] | None = None
+    """The same of texts: a row a token, or a row a text."""
     row: Int[Tensor, " n"] | None = None
     """Place of each pair in the corpus, for an objective that remembers pairs."""
 
@@ -54,9 +57,10 @@ class Window:
         return len(self.images)
 
     @property
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor | None, Tensor | None] | None]:
         """What a dual encoder takes."""
-        return self.images, self.tokens, self.mask, self.lower
+        known = self.image_lower is not None or self.text_lower is not None
+        return self.images, self.tokens, self.mask, (self.image_lower, self.text_lower) if known else None
 
     def part(self, rows: slice, device: torch.device) -> "Window":
         """Some of the pairs on `device`, the tokens cut to the longest text among them.
@@ -68,14 +72,34 @@ class Window:
         columns = (self.tokens, self.mask, self.study, self.text)
         # Cut on the device: a cut of the columns is not contiguous, and would be gathered in unpinned memory.
         tokens, mask, study, text = (x[rows].to(device, non_blocking=True) for x in columns)
-        lower = None if self.lower is None else self.lower[rows].to(device, non_blocking=True)[:, :longest]
-        row = None if self.row is None else self.row[rows].to(device, non_blocking=True)
+        optional = (self.image_lower, self.text_lower, self.row)
+        image_lower, text_lower, row = (
+            None if x is None else x[rows].to(device, non_blocking=True) for x in optional
+        )
+        if text_lower is not None and text_lower.ndim > 2:
+            text_lower = text_lower[:, :longest]
         images = self._images.part(rows, device) if device.type == "cuda" else self.images[rows].to(device)
-        return Window(images, tokens[:, :longest], mask[:, :longest], study, text, lower, row)
+        texts = tokens[:, :longest], mask[:, :longest]
+        return Window(images, *texts, study, text, image_lower, text_lower, row)
 
     @cached_property
     def _images(self) -> ImagesOnCard:
         return ImagesOnCard(self.images)
+
+
+class Kept(NamedTuple):
+    """What locked towers make of every row, so that the window holds it in place of their inputs."""
+
+    image: Float32[np.ndarray, "_ e"] | None = None
+    text: Float32[np.ndarray, "_ k"] | None = None
+
+    def lower(self, rows: Int[np.ndarray, " n"]) -> dict[str, Tensor]:
+        """The fields of a window of these rows."""
+        both = {"image_lower": self.image, "text_lower": self.text}
+        return {name: torch.from_numpy(kept[rows]) for name, kept in both.items() if kept is not None}
+
+
+_NOTHING = Kept()
 
 
 class WindowLoader:
@@ -89,6 +113,7 @@ class WindowLoader:
     share    (i, n): this process loads the i-th of n equal parts of each window, from 0
     device   where the windows will be used: for a CUDA device they come in pinned memory, from which copies
              need no waiting, and are augmented there, which costs a core more than decoding does
+    kept     features of locked towers: what they are of is neither decoded nor tokenized
     """
 
     def __init__(
@@ -106,6 +131,7 @@ class WindowLoader:
         workers: int,
         share: tuple[int, int] = (0, 1),
         device: torch.device = _CPU,
+        kept: Kept = _NOTHING,
     ):
         part, parts = share
         if window % parts or not 0 <= part < parts:
@@ -114,10 +140,16 @@ class WindowLoader:
             )
         self.pairs, self.window, self.seed, self.share = len(wordings), window, seed, share
         self.study, self.wordings = _codes(study_ids), wordings
-        self.pad, self.workers, self.device = pad, workers, device
+        self.pad, self.workers, self.device, self.kept = pad, workers, device, kept
         on_card = device.type == "cuda"
         self.source = _Chunks(
-            read_image, wordings, tokenize, size=size, seed=seed, augmented=augmented, on_card=on_card
+            None if kept.image is not None else read_image,
+            wordings,
+            None if kept.text is not None else tokenize,
+            size=size,
+            seed=seed,
+            augmented=augmented and kept.image is None,
+            on_card=on_card,
         )
         self._workers = Workers(self.source, workers=workers, seed=seed)
         # Runs when the loader is gone, at the latest at exit: before the queues to the workers close, at 10.
@@ -159,19 +191,20 @@ class WindowLoader:
             study=self.study,
             wordings=self.wordings,
             pad=self.pad,
+            kept=self.kept,
         )
         self._coming = self._workers.results(chunks, join)
         return self._coming
 
 
 class _Chunks(Dataset[Chunk]):
-    """Item: some pairs by their (epoch, row)."""
+    """Item: some pairs by their (epoch, row); without images, or tokens, where nothing reads them."""
 
     def __init__(
         self,
-        read_image: ReadImage,
+        read_image: ReadImage | None,
         wordings: Wordings,
-        tokenize: Tokenize,
+        tokenize: Tokenize | None,
         *,
         size: int,
         seed: int,
@@ -182,9 +215,13 @@ class _Chunks(Dataset[Chunk]):
         self.size, self.seed, self.augmented, self.on_card = size, seed, augmented, on_card
 
     def __getitem__(self, places: Places) -> Chunk:
-        rows: list[int] = places[:, 1].tolist()
-        images = np.stack([letterbox(self.read_image(row), self.size) for row in rows])
-        ids, mask = self.tokenize(self.wordings.texts(places))
+        images, ids = np.zeros((len(places), 0, 0), np.uint8), torch.zeros(len(places), 0, dtype=torch.long)
+        mask = ids.bool()
+        if self.read_image:
+            rows: list[int] = places[:, 1].tolist()
+            images = np.stack([letterbox(self.read_image(row), self.size) for row in rows])
+        if self.tokenize:
+            ids, mask = self.tokenize(self.wordings.texts(places))
         asked = list[np.ndarray]()
         if self.augmented and self.on_card:
             asked = [settings(draws(places, seed=self.seed))]
@@ -205,7 +242,13 @@ def _cut(window: Places) -> list[Places]:
 
 
 def _windows(
-    order: Iterator[Places], chunks: Iterator[Chunk], *, study: Tensor, wordings: Wordings, pad: int
+    order: Iterator[Places],
+    chunks: Iterator[Chunk],
+    *,
+    study: Tensor,
+    wordings: Wordings,
+    pad: int,
+    kept: Kept,
 ) -> Generator[tuple[Window, Asked]]:
     """Each window of the order, put together of its chunks."""
     for places in order:
@@ -213,7 +256,8 @@ def _windows(
         tokens, *asked, mask, images = zip(*made, strict=True)
         columns = (torch.from_numpy(np.concatenate(images)), _padded(tokens, pad), _padded(mask, False))
         row = torch.from_numpy(places[:, 1])
-        window = Window(*columns, study[row], wordings.codes(places), row=row)
+        codes = wordings.codes(places)
+        window = Window(*columns, study[row], codes, row=row, **kept.lower(places[:, 1]))
         yield window, np.concatenate(asked[0]) if asked else None
 
 

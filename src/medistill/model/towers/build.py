@@ -7,7 +7,8 @@ from torch import nn
 from transformers import AutoModel, PretrainedConfig
 
 from medistill.errors import CallError
-from medistill.model.encoder import ImageTower, Pooling, TextTower
+from medistill.model.encoder import ImageTower, TextTower
+from medistill.model.tower import Pooling
 from medistill.model.towers.config import random_config
 from medistill.model.towers.pretrained import pretrained_backbone, tower_of
 from medistill.model.towers.sentence import own_pooling, say_pooling

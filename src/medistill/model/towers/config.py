@@ -7,8 +7,8 @@ from typing import Any, get_args
 from transformers import MODEL_MAPPING, AutoConfig, PretrainedConfig
 
 from medistill.errors import CallError
-from medistill.model.encoder import Pooling
 from medistill.model.projection import HeadKind
+from medistill.model.tower import Pooling
 from medistill.model.towers.of_timm import TYPE, expect_plain
 from medistill.model.towers.weights import Modality
 from medistill.recipe import Encoder

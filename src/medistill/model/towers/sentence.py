@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from transformers.utils.hub import cached_file
 
 from medistill.errors import CallError
-from medistill.model.encoder import Pooling
+from medistill.model.tower import Pooling
 from medistill.model.towers.source import pretrained_source
 
 _log = logging.getLogger(__name__)

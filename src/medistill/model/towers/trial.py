@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from medistill.errors import CallError, first_line
-from medistill.model.encoder import ImageTower, TextTower, Tower
+from medistill.model.encoder import ImageTower, TextTower
+from medistill.model.tower import Tower
 
 _log = logging.getLogger(__name__)
 _INPUT = {"image": "pixel_values", "text": "input_ids"}
@@ -81,6 +82,23 @@ def settle_text_pooling(tower: TextTower, name: str) -> None:
         tower.pooling = "mean"
         _log.info(
             f"{name} reads from left to right, so that its first token sees no other: pooled by the mean"
+        )
+
+
+def try_split(tower: ImageTower, *, channels: int) -> None:
+    """CallError unless a tower whose lowest layers are frozen gives in two parts what it gives as a whole."""
+    kind, side = tower.config.model_type, tower.side
+    pixels = torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(0))
+    with _still(tower):
+        whole = tower.pooled(tower.backbone(pixels).last_hidden_state, pixels)
+        try:
+            same = torch.allclose(tower.upper(tower.lower(pixels)), whole, rtol=1e-4, atol=1e-5)
+        except (AttributeError, TypeError, ValueError, RuntimeError):  # its parts are called otherwise
+            same = False
+    if not same:
+        raise CallError(
+            f"image.frozen_layers is {tower.frozen_layers}; this version of transformers does not run a "
+            f"tower of type {kind} layer by layer: leave it out, or take --image.locked"
         )
 
 
