@@ -23,6 +23,13 @@ def test_every_field_of_a_recipe_survives_its_config_file(name):
     assert from_config(json.loads(json.dumps(to_config(recipe)))) == recipe
 
 
+def test_a_config_of_an_earlier_version_lacks_what_was_added_to_towers():
+    config = json.loads(json.dumps(to_config(tiny_recipe())))
+    for tower in ("image", "text"):
+        del config[tower]["locked"]
+    assert from_config(config) == tiny_recipe()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_no_recipe_raises_a_false_alarm_from_its_random_start(name, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from medistill.compare.comparison import SETTINGS, claim_settings
 from medistill.errors import CallError
 from tests.compare.conftest import tiny_comparison
-from tests.conftest import tiny_recipe
+from tests.conftest import forget_checksums, tiny_recipe
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,21 @@ def test_another_comparison_is_refused_by_what_differs(tmp_path, changes, corpus
 def test_the_same_comparison_goes_on_and_may_log_more_often(tmp_path):
     claim_settings(tiny_comparison(), "abc", tmp_path / "out")
     claim_settings(tiny_comparison(recipe=tiny_recipe(log_every=1, workers=2)), "abc", tmp_path / "out")
+
+
+def test_a_comparison_begun_before_a_field_was_added_goes_on(tmp_path):
+    comparison = tiny_comparison(settings={"msd": {"text": {"pooling": "cls"}}})
+    claim_settings(comparison, "abc", tmp_path / "out")
+    path = tmp_path / "out" / SETTINGS
+    settings = json.loads(path.read_text())
+    del settings["recipe"]["graphs"]
+    for tower in (settings["recipe"]["image"], settings["objectives"]["msd"]["text"]):
+        del tower["locked"]
+    forget_checksums(tmp_path)
+    path.write_text(json.dumps(settings))
+    claim_settings(comparison, "abc", tmp_path / "out")
+    with pytest.raises(CallError, match=r"differs in objectives\)"):
+        claim_settings(tiny_comparison(settings={"msd": {"text": {"locked": True}}}), "abc", tmp_path / "out")
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

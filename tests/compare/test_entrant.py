@@ -33,6 +33,13 @@ def test_a_towers_fields_are_set_one_by_one():
     assert (recipe.head, recipe.text.lora_rank, recipe.image.lora_rank) == ("gated", 8, 4)
 
 
+def test_a_tower_may_be_locked_for_one_entrant_alone():
+    recipe = one("clip", {"image": {"locked": True}, "text": {"frozen_layers": 1}})
+    assert (recipe.image.locked, recipe.text.locked, recipe.text.frozen_layers) == (True, False, 1)
+    with pytest.raises(CallError, match="it must be true or false"):
+        one("clip", {"image": {"locked": 1}})
+
+
 @pytest.mark.parametrize(
     ("label", "fields", "said"),
     [

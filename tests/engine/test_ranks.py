@@ -45,6 +45,15 @@ def test_two_ranks_give_the_gradient_of_one_process_on_the_whole_window(fabric, 
         torch.testing.assert_close(rank[name]["gradient"], whole, rtol=1e-10, atol=1e-12)
 
 
+def test_a_locked_tower_changes_no_gradient_of_the_others_on_two_ranks(fabric, of_two_ranks):
+    whole = gradient(fabric, "clip", PAIRS)["gradient"]
+    for rank in of_two_ranks:
+        found = rank["locked"]["gradient"]
+        assert not any(name.startswith("image.") for name in found)
+        expected = {name: whole[name] for name in found}
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
 def test_replayed_passes_give_it_on_two_ranks_too(fabric, of_two_ranks):
     whole = gradient(fabric, "msd", PAIRS)["gradient"]
     for rank in of_two_ranks:

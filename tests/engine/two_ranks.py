@@ -1,5 +1,6 @@
 """Run by torchrun: one window on every rank, its gradient left in a file by rank 0."""
 
+import dataclasses
 import gc
 import sys
 
@@ -26,9 +27,11 @@ def method_of(fabric, name, model):
     return make_method(tiny_recipe(objective=name, queue_warmup=0.0, fastclip_version="v3"), model, fabric)
 
 
-def gradient(fabric, name, micro, passes=None):
-    """The gradient of this rank's share of a window, and the window's loss."""
-    model = tiny_model(tiny_recipe(objective="siglip" if name == "siglip" else "clip", bias=-2.0)).double()
+def gradient(fabric, name, micro, passes=None, *, locked=False):
+    """The gradient of this rank's share of a window, and the window's loss; the image tower may be locked."""
+    recipe = tiny_recipe(objective="siglip" if name == "siglip" else "clip", bias=-2.0)
+    recipe = dataclasses.replace(recipe, image=dataclasses.replace(recipe.image, locked=locked))
+    model = tiny_model(recipe).double()
     own = PAIRS // fabric.world_size
     whole = tiny_window(model, PAIRS)
     rows = slice(fabric.global_rank * own, (fabric.global_rank + 1) * own)
@@ -76,6 +79,7 @@ if __name__ == "__main__":
     fabric = make_fabric("32")
     found = {name: gradient(fabric, name, micro) for name, micro in MICRO.items()}
     passes = Passes(fabric, Again)
+    found["locked"] = gradient(fabric, "clip", 4, locked=True)
     found["replayed"] = [gradient(fabric, "msd", 2, passes)["gradient"], passes.new_capture is not None]
     found["teacher"] = {share: teacher_after_steps(fabric, share) for share in (0.0, 0.3)}
     everyones = [None] * fabric.world_size

@@ -53,7 +53,7 @@ class Plan:
         """Predicted for that micro-batch: fixed + a pair's part * micro-batch + the window's part."""
         recipe = with_micro_batch(self.recipe, micro_batch)
         fixed, a_pair = self.line
-        training = fixed + a_pair * micro_batch + window_bytes(recipe, recipe.window, queue_size(recipe))
+        training = fixed + a_pair * micro_batch + self._window(recipe, recipe.window, queue_size(recipe))
         return max(round(training + self.untidy(micro_batch)), self.validation)
 
     def untidy(self, micro_batch: int) -> float:
@@ -84,7 +84,11 @@ class Plan:
     def _without_window(self, measure: Measure) -> int:
         recipe = with_micro_batch(self.recipe, measure.micro_batch)
         window = probed_window(recipe)
-        return measure.peak - window_bytes(recipe, window, min(queue_size(recipe), window))
+        return measure.peak - self._window(recipe, window, min(queue_size(recipe), window))
+
+    def _window(self, recipe: Recipe, window: int, queue: int) -> int:
+        """What grows with the window, what frozen parts of the towers make of it included."""
+        return window_bytes(recipe, window, queue) + window * self.measures[-1].lower
 
     def fits(self, micro_batch: int) -> bool:
         """Whether its predicted peak leaves the margin free."""
@@ -104,7 +108,7 @@ class Plan:
         measure, (fixed, _) = self.towers[tower], self.line
         a_pair = max(self._without_window(measure) - fixed, 0) / measure.micro_batch
         step = self.recipe.micro_batch * steps_every(self.recipe)
-        window = window_bytes(self.recipe, self.recipe.window, queue_size(self.recipe))
+        window = self._window(self.recipe, self.recipe.window, queue_size(self.recipe))
         left = (1 - MARGIN) * self.memory - fixed - window - self.untidy(measure.micro_batch)
         fitting = max(1, int(left / a_pair)) if a_pair else step
         return min(step, self.recipe.window, fitting)
@@ -167,14 +171,24 @@ def make_plan(
         last = plan.measures[-1].micro_batch
         plan = dataclasses.replace(plan, towers=_of_each_tower(with_micro_batch(recipe, last)))
         on_progress(len(plan.measures) + 2)
-    if plan.measures and min(plan.largest or 1, recipe.micro_batch) < VALIDATED_AT_ONCE // 4:
-        # A larger micro-batch takes more in training than a validation does without gradient.
+    if plan.measures and _validation_counts(plan):
         measure = run_probe(recipe, validation=True)
         plan = dataclasses.replace(plan, validation=measure.peak if measure else plan.memory)
         on_progress(len(plan.measures) + 3)
     if not plan.measures or not plan.largest:
         raise MedistillError(_not_one(plan))
     return plan
+
+
+def _validation_counts(plan: Plan) -> bool:
+    """Whether a validation may take more than training: its passes are whole, and of so many inputs.
+
+    So are those that compute the features of a locked tower. Where all of both towers learns, a larger
+    micro-batch takes more in training than a validation does without gradient.
+    """
+    towers = (plan.recipe.image, plan.recipe.text)
+    frozen = any(tower.locked or tower.frozen_layers for tower in towers)
+    return frozen or min(plan.largest or 1, plan.recipe.micro_batch) < VALIDATED_AT_ONCE // 4
 
 
 def _of_each_tower(recipe: Recipe) -> dict[Tower, Measure]:
@@ -244,7 +258,9 @@ def window_bytes(recipe: Recipe, window: int, queue: int) -> int:
 
     Four copies of keys or their gradients, eight matrices of similarities, targets and masks, in float32.
     """
-    inputs = window * (recipe.size**2 + 9 * recipe.max_tokens + 16)
+    pixels = 0 if recipe.image.locked else recipe.size**2
+    tokens = 0 if recipe.text.locked else recipe.max_tokens
+    inputs = window * (pixels + 9 * tokens + 16)
     if recipe.objective == "clip":
         return inputs
     rows = window if recipe.objective in ("gradcache", "siglip") else recipe.micro_batch

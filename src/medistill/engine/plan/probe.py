@@ -17,13 +17,13 @@ import pyarrow as pa
 import torch
 from lightning_fabric import Fabric
 
-from medistill.data.loader.windows import Window, WindowLoader
+from medistill.data.loader.windows import Kept, Window, WindowLoader
 from medistill.data.loader.wording import Wordings
 from medistill.engine.batching import Batching
 from medistill.engine.objectives import batching_of, make_method
 from medistill.engine.optimizer import can_fuse, make_fabric, make_optimizer, take_step
 from medistill.engine.passes import make_passes
-from medistill.engine.step import train_window
+from medistill.engine.step import train_window, with_frozen_parts
 from medistill.errors import MedistillError
 from medistill.model.dual import DualEncoder, assemble
 from medistill.model.start import start_model
@@ -66,6 +66,8 @@ class Measure:
     """Bytes that were free before the model was built, the libraries' own counted as free."""
     device: str
     precision: str
+    lower: int = 0
+    """Bytes a pair of what frozen parts of the towers make of a window; 0 on a card, it lies on the host."""
 
 
 def main() -> None:
@@ -95,11 +97,14 @@ def _measured(recipe: Recipe, *, validation: bool) -> Measure:
     trained = [p for p in model.parameters() if p.requires_grad]
     weights = sum(p.numel() * p.element_size() for p in trained)
     pair, step = _validate(fabric, recipe, model) if validation else _train(fabric, recipe, model)
+    lower = 0 if on_card else lower_bytes(fabric, recipe, model)
     # The moments are there when a run validates, but not when the probe does.
     peak = peak_bytes(fabric.device) + (2 * weights if validation else 0)
     name = torch.cuda.get_device_name(fabric.device) if on_card else "CPU"
     precision = str(fabric.strategy.precision.precision)
-    return Measure(recipe.micro_batch, peak, libraries, weights, pair, step, available, name, precision)
+    return Measure(
+        recipe.micro_batch, peak, libraries, weights, pair, step, available, name, precision, lower
+    )
 
 
 def model_at_random(recipe: Recipe) -> DualEncoder:
@@ -114,9 +119,17 @@ def model_at_random(recipe: Recipe) -> DualEncoder:
 
 
 def synthetic_window(
-    recipe: Recipe, model: DualEncoder, pairs: int, device: torch.device | None = None
+    recipe: Recipe,
+    model: DualEncoder,
+    pairs: int,
+    device: torch.device | None = None,
+    *,
+    kept: bool = True,
 ) -> Window:
-    """Noise images and texts of the greatest length, a study each, by way of the real loader."""
+    """Noise images and texts of the greatest length, a study each, by way of the real loader.
+
+    kept   have what locked towers make of them in their place, as a run finds it beside its corpus
+    """
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (pairs, recipe.size, recipe.size), dtype=np.uint8)
     text = " ".join(["normal"] * recipe.max_tokens)
@@ -132,8 +145,25 @@ def synthetic_window(
         augmented=recipe.augment,
         workers=0,
         device=device or torch.device("cpu"),
+        kept=_kept(recipe, model, pairs) if kept else Kept(),
     )
     return dataclasses.replace(next(loader.windows(0)), text=torch.arange(pairs))
+
+
+def _kept(recipe: Recipe, model: DualEncoder, pairs: int) -> Kept:
+    """Zeros, where a run keeps features."""
+    image = np.zeros((pairs, model.image.width), np.float32) if model.image.locked else None
+    drawn = recipe.section == "random"
+    text = np.zeros((pairs, model.text.width), np.float32) if model.text.locked and not drawn else None
+    return Kept(image, text)
+
+
+def lower_bytes(fabric: Fabric, recipe: Recipe, model: DualEncoder) -> int:
+    """Of one pair: what frozen parts of the towers make of it, as it lies on the host."""
+    window = synthetic_window(recipe, model, 1)
+    window = with_frozen_parts(fabric, fabric.setup_module(model), window, batching_of(recipe))
+    made = (window.image_lower, window.text_lower)
+    return sum(lower.numel() * lower.element_size() for lower in made if lower is not None)
 
 
 def _train(fabric: Fabric, recipe: Recipe, model: DualEncoder) -> tuple[float, float]:
@@ -196,7 +226,7 @@ def _validate(fabric: Fabric, recipe: Recipe, model: DualEncoder) -> tuple[float
     """Embed as many images and texts as a validation does at once, teacher and student in memory."""
     method = make_method(recipe, model, fabric)
     model.to(fabric.device)
-    window = synthetic_window(recipe, model, VALIDATED_AT_ONCE)
+    window = synthetic_window(recipe, model, VALIDATED_AT_ONCE, kept=False)
     with torch.no_grad():
         delivered = method.delivered(model).eval()
         delivered.embed_images(window.images.to(fabric.device))

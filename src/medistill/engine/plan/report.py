@@ -93,6 +93,8 @@ def assumptions(plan: Plan) -> list[str]:
         "no other process takes memory meanwhile; the loader keeps up (its workers are not counted)",
         "keys and inputs of the whole window are counted, not measured",
     ]
+    if plan.recipe.image.locked or plan.recipe.text.locked:
+        lines.append("features of locked towers are kept: computing them, once, is not counted")
     if on_cpu:
         lines.append("resident memory of one process, interpreter and libraries included")
         lines += ["a card in bf16 takes less: measured on this CPU for want of one"] * plan.limited
