@@ -1,5 +1,6 @@
 """Whole runs under torchrun: as one process would, without a hang, whatever dies."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from medistill.data.corpus import open_corpus
 from medistill.engine.checkpoint import load_checkpoint
 from medistill.engine.track import read_track
 from medistill.recipe import to_config
-from tests.conftest import tiny_recipe
+from tests.conftest import tiny_recipe, write_noise_corpus
 from tests.engine.test_ranks import launched, torchrun
 from tests.test_pretrain import assert_same_weights, hard_recipe, wait_for_window
 
@@ -57,6 +58,17 @@ def test_a_two_rank_run_that_was_killed_goes_on_to_the_same_weights(tiny_corpus,
     assert run_on(2, hard_recipe(), tiny_corpus, tmp_path / "run", "60").returncode != 0
     assert run_on(2, hard_recipe(), tiny_corpus, tmp_path / "run").returncode == 0
     assert_same_weights(tmp_path / "whole", tmp_path / "run")
+
+
+def test_ranks_share_the_features_that_the_first_one_computed(tmp_path):
+    write_noise_corpus(tmp_path / "corpus")
+    towers = {
+        name: dataclasses.replace(getattr(tiny_recipe(), name), locked=True) for name in ("image", "text")
+    }
+    done = run_on(2, tiny_recipe(epochs=1, **towers), tmp_path / "corpus", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "corpus" / "features").glob("*.npy"))) == 2
+    assert "features" not in done.stderr
 
 
 def test_each_rank_draws_its_own_dropout(tiny_corpus, tmp_path):

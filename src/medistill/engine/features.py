@@ -122,8 +122,9 @@ def _of_texts(
                 yield _as_array(fabric, model, "text", texts[part])
                 tell(part.stop - part.start)
 
-    seen = [hashlib.sha256(json.dumps(texts).encode()).hexdigest()]
-    seen += [model.tokenizer.to_str(), model.max_tokens]
+    seen: list[Any] = [hashlib.sha256(json.dumps(texts).encode()).hexdigest()]
+    words = json.loads(model.tokenizer.to_str())
+    seen += [{**words, "truncation": None, "padding": None}, model.max_tokens]  # set at its first use
     return _kept(rows, "text", _name(model, "text", seen, fabric), parts)
 
 

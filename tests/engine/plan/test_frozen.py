@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from medistill.engine.plan.plan import _validation_counts as validation_counts
-from medistill.engine.plan.plan import run_probe, window_bytes, with_micro_batch
+from medistill.engine.plan.plan import run_probe, window_bytes
 from medistill.engine.plan.probe import lower_bytes, model_at_random, synthetic_window
 from medistill.engine.plan.report import assumptions
 from medistill.recipe import RECIPES, Recipe
@@ -69,7 +69,7 @@ def test_a_plan_of_a_locked_tower_says_what_it_leaves_out():
 
 @pytest.mark.slow
 def test_a_locked_tower_takes_no_gradient_moments_activations_or_time():
-    recipe = with_micro_batch(RECIPES["small"](), 8)
+    recipe = dataclasses.replace(RECIPES["quickstart"](), window=32, micro_batch=8)
     whole, locked = (run_probe(one, tidy=True) for one in (recipe, held(recipe, image={"locked": True})))
     assert whole
     assert locked
