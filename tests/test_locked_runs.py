@@ -135,7 +135,9 @@ def test_features_of_another_tower_size_or_tokenizer_are_not_taken(fresh):
 
     def features(fabric=fabric, seed=0, **changes):
         model = tiny_model(locked_recipe("image", "text", **changes), seed=seed)
-        return keep_features(model, rows, [(text,) for text in rows.texts], fabric=fabric, bar=nullcontext)
+        given = {"options": [(text,) for text in rows.texts], "fabric": fabric, "bar": nullcontext}
+        keep_features(model, rows, **given)
+        return keep_features(model, rows, **given)  # the same, though its tokenizer has been used by now
 
     first = features()
     assert len(kept(fresh)) == 2

@@ -19,7 +19,7 @@ ADDED: Mapping[str, Any] = {
     "head": "linear",
 }
 """Fields that configs of earlier versions lack, at the values those versions trained with."""
-ADDED_TO_TOWERS: Mapping[str, Any] = {"locked": False}
+ADDED_TO_TOWERS: Mapping[str, Any] = {"locked": False, "lora_rank": 0}
 """The same of `image` and `text`."""
 TOWERS = ("image", "text")
 
