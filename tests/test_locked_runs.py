@@ -159,9 +159,8 @@ def test_features_of_another_tower_size_or_tokenizer_are_not_taken(fresh):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "without checksums"])
-def test_damaged_features_are_made_anew_with_one_line(fresh, both, tmp_path, damage, caplog, monkeypatch):
-    recipe = locked_recipe("image", "text")
-    pretrain(recipe, fresh, tmp_path / "first", watch=silent)
+def test_damaged_features_are_made_anew_with_one_line(corpus, both, tmp_path, damage, caplog, monkeypatch):
+    fresh = shutil.copytree(corpus, tmp_path / "corpus")
     path = next((fresh / FOLDER).glob("image-*.npy"))
     content = path.read_bytes()
     if damage == "cut":
@@ -173,8 +172,7 @@ def test_damaged_features_are_made_anew_with_one_line(fresh, both, tmp_path, dam
     else:
         (fresh / FOLDER / "checksums.json").unlink()
         monkeypatch.setattr("medistill.system.checksums._fitting", set())  # as in another process
-    caplog.clear()
-    pretrain(recipe, fresh, tmp_path / "second", watch=silent)
+    pretrain(locked_recipe("image", "text"), fresh, tmp_path / "second", watch=silent)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == (2 if damage == "without checksums" else 1)
     assert "computed anew" in said[0]
@@ -183,9 +181,11 @@ def test_damaged_features_are_made_anew_with_one_line(fresh, both, tmp_path, dam
     assert_same_weights(both, tmp_path / "second")
 
 
-def test_where_nothing_can_be_kept_each_window_computes_its_own(fresh, both, tmp_path, caplog):
+def test_where_nothing_can_be_kept_each_window_computes_its_own_of_plain_images(
+    fresh, both, tmp_path, caplog
+):
     (fresh / FOLDER).write_text("in the way")
-    pretrain(locked_recipe("image", "text"), fresh, tmp_path / "run", watch=silent)
+    pretrain(locked_recipe("image", "text", augment=True), fresh, tmp_path / "run", watch=silent)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == 2
     assert all("cannot be kept" in line for line in said)
