@@ -30,7 +30,7 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
         "deep",
         "image",
         "ahead corpus sources",
-        "check loader prepare",
+        "check folds loader prepare",
     ),
     "medistill.evaluate": (
         "statistics",

@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from torch import distributed
 
 from medistill.data.corpus import Rows, open_corpus, training_rows
+from medistill.data.folds import in_fold
 from medistill.data.image import letterbox
 from medistill.data.loader.windows import WindowLoader
 from medistill.data.loader.wording import wordings
@@ -29,7 +30,7 @@ from medistill.errors import CallError, MedistillError
 from medistill.evaluate.prompts.derived import derive_prompts
 from medistill.evaluate.tasks.retrieval import validation_metrics
 from medistill.model.dual import DualEncoder
-from medistill.model.saved import save_prompts
+from medistill.model.saved import save_fold, save_prompts
 from medistill.model.start import start_model
 from medistill.model.tokenizer import pad_id, tokenize
 from medistill.objective import info_nce
@@ -50,7 +51,7 @@ def pretrain(recipe: Recipe, data: Path, run: Path, *, watch: Watch, bar: Bar = 
     bar   opened where the features of a locked tower are computed, before training begins; what it gives
           hears how far that is
     """
-    corpus = open_corpus(data)
+    corpus = in_fold(open_corpus(data), fold=recipe.fold, folds=recipe.folds)
     rows, validation = training_rows(corpus)
     check_fits(recipe, rows, validation)
     check_run(recipe, run)
@@ -66,6 +67,8 @@ def _train(
     trainer = make_trainer(recipe, rows, validation, run, fabric=fabric, bar=bar)
     if fabric.is_global_zero:
         write_checked(run / "config.json", json.dumps(to_config(recipe), indent=1) + "\n")
+        if recipe.folds:  # before there is a model: whoever finds one knows what it may be tested on
+            save_fold(run / "model", fold=recipe.fold, folds=recipe.folds, corpus_hash=corpus_hash)
     trainer.fit(watch)
     if fabric.is_global_zero:
         leave_prompts(recipe, rows, run / "model")

@@ -9,7 +9,7 @@ from medistill.compare.entrant import make_entrants
 from medistill.compare.worker import write_spread
 from tests.conftest import tiny_recipe
 
-UNIQUE, SHOTS = "i2t_r@10_unique", "auroc_macro@16"
+UNIQUE, SHOTS = "mean_r@10_unique", "auroc_macro@16"
 
 
 def tiny_comparison(labels=("clip", "msd"), settings=None, **changes) -> Comparison:
@@ -51,7 +51,7 @@ def end(cell: Cell, out, unique: float = 0.5, shots: float = 0.8, spread: float 
     metrics = {"retrieval": retrieval, "few_shot": {SHOTS: entry(shots)}}
     about = spread * np.random.default_rng(0).standard_normal(200)
     values = {"retrieval/chance_r@10": 0.05 + 0 * about, "few_shot/auroc_macro@16": shots + about}
-    values |= {"retrieval/i2t_r@10_unique": unique + about, "retrieval/i2t_r@10": unique + about}
+    values |= {f"retrieval/{UNIQUE}": unique + about, "retrieval/i2t_r@10": unique + about}
     write_result(folder, trained(metrics=metrics, **changes))
     write_spread(folder / SPREAD, values)
     assert (folder / RESULT).is_file()

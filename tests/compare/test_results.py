@@ -20,8 +20,9 @@ from tests.compare.conftest import end, entry, tiny_comparison, trained
 from tests.evaluate.pages.test_evaluation import Balanced
 from tests.hostile import assert_escaped, hostile
 
-CARD = {"sha256": "abc", "source": "phantom", "splits": {"test": {"images": 500, "patients": 200}}}
-NAME = "retrieval/i2t_r@10_unique"
+TESTED = {"images": 500, "patients": 200}
+ABOUT = {"sha256": "abc", "source": "phantom", "splits": {}, "tested": TESTED, "judged": None}
+NAME = "retrieval/mean_r@10_unique"
 
 
 def results_of(out, comparison, unique, **changes):
@@ -30,7 +31,7 @@ def results_of(out, comparison, unique, **changes):
     finals = {}
     for budget in comparison.budgets:
         epochs = settle_epochs(comparison, budget, [], out)["epochs"]
-        finals[budget] = final_cells(comparison, tuned, epochs)
+        finals[budget] = final_cells(comparison, tuned, epochs, budget)
         for label, cells in finals[budget].items():
             for cell, value in zip(cells, unique[label], strict=True):
                 cell.folder(out).mkdir(parents=True, exist_ok=True)
@@ -38,7 +39,7 @@ def results_of(out, comparison, unique, **changes):
                     write_result(cell.folder(out), failure("training has collapsed", retry=False))
                 else:
                     end(cell, out, value, **changes)
-    results = gather(comparison, CARD, tuned, finals, out)
+    results = gather(comparison, ABOUT, tuned, finals, out)
     json.dumps(results, allow_nan=False)
     return results
 
@@ -121,11 +122,11 @@ def test_a_clear_lead_is_said_with_its_size_and_interval(tmp_path):
 def test_a_lead_that_other_patients_might_not_bear_out_says_so(tmp_path):
     comparison = tiny_comparison(seeds=5)
     results_of(tmp_path, comparison, FIVE)
-    cells = final_cells(comparison, settle(comparison, [], tmp_path), {"clip": 2, "msd": 2})
+    cells = final_cells(comparison, settle(comparison, [], tmp_path), {"clip": 2, "msd": 2}, "samples")
     for cell, value in zip(cells["msd"], FIVE["msd"], strict=True):
         end(cell, tmp_path, value, spread=0.1)
     finals = {"samples": cells}
-    sentence = gather(comparison, CARD, settle(comparison, [], tmp_path), finals, tmp_path)["verdict"][0]
+    sentence = gather(comparison, ABOUT, settle(comparison, [], tmp_path), finals, tmp_path)["verdict"][0]
     assert "ahead of clip by 9.2 points" in sentence
     assert "other patients may differ" in sentence
 

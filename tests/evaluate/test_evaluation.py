@@ -20,7 +20,8 @@ TASKS = {
     "retrieval": {
         *(f"{way}_r@{k}" for way in ("i2t", "t2i") for k in (1, 5, 10)),
         *(f"i2t_p@{k}" for k in (5, 10, 100)),
-        *("i2t_r@10_unique", "i2t_mean_rank", "i2t_median_rank", "rsum", "chance_r@10"),
+        *(f"{way}_r@{k}_unique" for way in ("i2t", "t2i") for k in (1, 5, 10)),
+        *("mean_r@10_unique", "i2t_mean_rank", "i2t_median_rank", "rsum", "chance_r@10"),
     },
 }
 

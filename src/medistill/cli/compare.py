@@ -17,12 +17,14 @@ from medistill.html.words import NOTHING, in_units, number
 from medistill.system.private import files_for
 
 _TITLES = {
+    "retrieval/mean_r@10_unique": "R@10, unique, mean",
     "retrieval/i2t_r@10_unique": "R@10, unique reports",
     "retrieval/i2t_r@10": "R@10, image to report",
     "retrieval/t2i_r@10": "R@10, report to image",
     "zero_shot/auroc_macro": "AUROC, zero-shot",
     "few_shot/auroc_macro@16": "AUROC, 16 shots",
     "few_shot/auroc_macro@4": "AUROC, 4 shots",
+    "few_shot/auroc_macro@100%": "AUROC, all shots",
 }
 """As short as 80 columns ask for."""
 
@@ -38,6 +40,7 @@ def compare(
     baseline: str = "clip",
     budgets: tuple[str, ...] = ("samples", "time"),
     memory: str = "",
+    min_positives: int = 0,
     settings: Path | None = None,
     jobs: int = 1,
     device: str = "auto",
@@ -58,7 +61,9 @@ def compare(
         baseline: The objective the others are compared with.
         budgets: What is equal for all: `samples` (epochs) or `time` (that the baseline needs).
         memory: Bytes each may take, such as 11GB: its micro-batch becomes the largest that fits.
-        settings: JSON file of recipe fields for some: {"gradcache-16": {"objective": "gradcache", ...}}.
+        min_positives: Means are over findings that so many tested studies show, none of them normal; 0: all.
+        settings: JSON file of recipe fields for some: {"gradcache-16": {"objective": "gradcache", ...}}, and
+            of "budgets": ["samples"] for one that takes part in those alone.
         jobs: Training runs at once, each on its share of the cores.
         device: Where all are trained and evaluated: auto (the first card, else the CPU), cpu, cuda or cuda:N.
         group_readable: Let the group read what is written; its owner alone reads it otherwise.
@@ -67,16 +72,9 @@ def compare(
     from medistill.compare.run import compare as run
     from medistill.compare.run import make_comparison
 
-    comparison = make_comparison(
-        recipe,
-        objectives,
-        settings=settings,
-        baseline=baseline,
-        seeds=seeds,
-        trials=trials,
-        budgets=budgets,
-        memory=memory,
-    )
+    given: dict[str, Any] = {"settings": settings, "baseline": baseline, "budgets": budgets, "memory": memory}
+    given |= {"seeds": seeds, "trials": trials, "min_positives": min_positives}
+    comparison = make_comparison(recipe, objectives, **given)
     with files_for(group=group_readable), cells_bar(comparison) as on_shares:
         results = run(comparison, data, out, jobs=jobs, on_shares=on_shares, device=device)
     if json:
@@ -169,6 +167,7 @@ def cells_bar(comparison: Comparison) -> Generator[OnShares]:
 
 def expected_epochs(comparison: Comparison) -> dict[str, int]:
     """Epochs of each phase, as far as they are known before it starts."""
-    final = comparison.seeds * len(comparison.entrants) * comparison.recipe.epochs
+    final = comparison.seeds * comparison.recipe.epochs
     tuning = sum(cell.recipe.epochs for cell in trial_cells(comparison))
-    return {"tuning": tuning, **{TITLES[budget]: final for budget in comparison.budgets}}
+    there = {TITLES[budget]: len(comparison.entrants_of(budget)) for budget in comparison.budgets}
+    return {"tuning": tuning, **{title: final * count for title, count in there.items()}}

@@ -35,9 +35,13 @@ class Comparison:
     budgets: tuple[str, ...]
     memory: int = 0
     """Bytes that every objective may take: its micro-batch becomes the largest that fits. 0: the recipe's."""
+    min_positives: int = 0
+    """Tested studies that must show a finding for it to count in means over findings; then none that says
+    normal counts either. 0: all findings count."""
 
     def __post_init__(self) -> None:
         check_budgets(self.budgets)
+        self._check_own_budgets()
         labels = [entrant.label for entrant in self.entrants]
         if self.baseline not in labels:
             raise CallError(
@@ -48,12 +52,27 @@ class Comparison:
             raise CallError(f"--seeds is {self.seeds}; it must lie in 1..{TUNING_SEED}")
         if self.trials < 0:
             raise CallError(f"--trials is {self.trials}; it must be at least 0")
+        if self.min_positives < 0:
+            raise CallError(f"--min-positives is {self.min_positives}; it must be at least 0")
         if self.recipe.seed:
             raise CallError(f"--seed is {self.recipe.seed}; a comparison sets its seeds itself, see --seeds")
+        if self.recipe.fold:
+            raise CallError(f"--fold is {self.recipe.fold}; a comparison tests seed k on fold k, see --folds")
+
+    def _check_own_budgets(self) -> None:
+        for entrant in self.entrants:
+            unknown = set(entrant.budgets or ()) - set(self.budgets)
+            if unknown or (entrant.budgets is not None and entrant.label == self.baseline):
+                said = "the baseline takes part in all" if not unknown else f"--budgets has no {min(unknown)}"
+                raise CallError(f"settings of {entrant.label}: budgets: {said}; leave them out for all")
 
     def entrant(self, label: str) -> Entrant:
         """The entrant of that label."""
         return next(entrant for entrant in self.entrants if entrant.label == label)
+
+    def entrants_of(self, budget: str) -> tuple[Entrant, ...]:
+        """Those that take part in a budget, in their order."""
+        return tuple(e for e in self.entrants if e.budgets is None or budget in e.budgets)
 
     def settings(self, corpus_hash: str) -> dict[str, Any]:
         """As plain JSON values; an entrant by the fields in which it differs from the recipe."""
@@ -67,6 +86,7 @@ class Comparison:
             "tuning_seed": TUNING_SEED,
             "budgets": list(self.budgets),
             "memory": self.memory,
+            "min_positives": self.min_positives,
         }
 
 
@@ -74,7 +94,8 @@ def own_fields(recipe: Recipe, entrant: Entrant) -> dict[str, Any]:
     """The objective, and what else the entrant sets for itself."""
     common, own = to_config(recipe), to_config(entrant.recipe)
     differing = {name: own[name] for name in own if own[name] != common[name] and name != "objective"}
-    return {"objective": entrant.recipe.objective, **differing}
+    limited = {} if entrant.budgets is None else {"budgets": list(entrant.budgets)}
+    return {"objective": entrant.recipe.objective, **differing, **limited}
 
 
 def claim_settings(comparison: Comparison, corpus_hash: str, out: Path) -> None:
@@ -95,8 +116,11 @@ def claim_settings(comparison: Comparison, corpus_hash: str, out: Path) -> None:
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What would give other figures; recipe fields by their own names."""
-    before = _with_added(before)
+    """What would give other figures; recipe fields by their own names.
+
+    What settings of an earlier version lack had the value that version worked with.
+    """
+    before = {"min_positives": 0, **_with_added(before)}
     names = [name for name in after if name != "recipe" and before.get(name) != after[name]]
     old, new = before.get("recipe", {}), after["recipe"]
     fields = [name for name in {**old, **new} if old.get(name) != new.get(name)]

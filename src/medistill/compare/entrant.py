@@ -14,10 +14,17 @@ from medistill.errors import CallError
 from medistill.recipe import Recipe
 
 _HINTS = get_type_hints(Recipe)
-_SET_HERE = {"name": "a label", "seed": "--seeds", "epochs": "the budget"}
+_SET_HERE = {
+    "name": "a label",
+    "seed": "--seeds",
+    "epochs": "the budget",
+    "folds": "--folds, the same for all",
+    "fold": "the seed",
+}
 """Fields that a comparison sets itself, and by what."""
 Settings = Mapping[str, Mapping[str, Any]]
-"""Recipe fields by label; `objective` among them if the label is not an objective's name."""
+"""Recipe fields by label; `objective` among them if the label is not an objective's name, and `budgets`."""
+BUDGETS_OF_ITS_OWN = "budgets"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +34,8 @@ class Entrant:
     label: str
     recipe: Recipe
     """With its objective and settings; learning rate, scale and warm-up may still be tuned."""
+    budgets: tuple[str, ...] | None = None
+    """The only ones of the comparison's budgets that it takes part in; None: all."""
 
 
 def objectives() -> tuple[str, ...]:
@@ -42,7 +51,11 @@ def make_entrants(recipe: Recipe, labels: Sequence[str], settings: Settings) -> 
     if twice:
         raise CallError(f"--objectives names {', '.join(twice)} more than once")
     return tuple(
-        Entrant(label=label, recipe=_with_settings(recipe, label, settings.get(label, {})))
+        Entrant(
+            label=label,
+            recipe=_with_settings(recipe, label, settings.get(label, {})),
+            budgets=_own_budgets(label, settings.get(label, {})),
+        )
         for label in labels
     )
 
@@ -58,6 +71,17 @@ def read_settings(path: Path) -> Settings:
     return settings
 
 
+def _own_budgets(label: str, fields: Mapping[str, Any]) -> tuple[str, ...] | None:
+    own: Any = fields.get(BUDGETS_OF_ITS_OWN)
+    if own is None:
+        return None
+    if not isinstance(own, list) or not own or not all(isinstance(name, str) for name in own):
+        raise CallError(
+            f'settings of {label}: budgets is {json.dumps(own)}; it must be a list, as ["samples"]'
+        )
+    return tuple(own)
+
+
 def _with_settings(recipe: Recipe, label: str, fields: Mapping[str, Any]) -> Recipe:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", label):
         raise CallError(f"label {label!r} must be made of letters, digits and . _ + -")
@@ -67,6 +91,7 @@ def _with_settings(recipe: Recipe, label: str, fields: Mapping[str, Any]) -> Rec
             f"{objective!r} is no objective; there are {', '.join(objectives())}, and a label of your own "
             '(--settings) names one of them as "objective"'
         )
+    fields = {name: value for name, value in fields.items() if name != BUDGETS_OF_ITS_OWN}
     checked = {name: _checked(label, recipe, name, value) for name, value in fields.items()}
     try:
         return dataclasses.replace(recipe, **{**checked, "objective": objective})

@@ -41,6 +41,8 @@ class Pool:
     data: Path
     jobs: int
     stopping: Callable[[], bool]
+    min_positives: int = 0
+    """As the comparison has it."""
     running: dict[Cell, Process] = field(default_factory=dict[Cell, Process])
     stop_sent: bool = False
     """Whether the cells at work have been asked to stop."""
@@ -77,7 +79,7 @@ class Pool:
         command = [sys.executable, "-m", "medistill.compare.worker", str(folder), str(self.data)]
         with (folder / _LOG).open("ab") as log_file:
             self.running[cell] = subprocess.Popen(
-                [*command, "final" if cell.final else "tuning"],
+                [*command, "final" if cell.final else "tuning", str(self.min_positives)],
                 stdin=subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=log_file,

@@ -6,35 +6,40 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from medistill.compare.comparison import Comparison, Cost
+from medistill.compare.comparison import Cost
 from medistill.compare.seeds import Seeds, patient_interval, t_interval
 
 Estimate = dict[str, Any]
-"""value, low, high (Student's t over seeds), patient_low, patient_high, n_seeds, n_images, n_patients."""
+"""value, low, high (Student's t over seeds), patient_low, patient_high, n_seeds, n_images, n_patients.
+
+Of folds the last two are those of all folds together. A mean over findings says n_findings, the fewest of any
+seed."""
 Results = dict[str, Any]
 """What results.json holds."""
 SHOWN = {
-    "retrieval/i2t_r@10_unique": "Recall@10, unique reports",
-    "retrieval/i2t_r@10": "Recall@10, image to report",
-    "retrieval/t2i_r@10": "Recall@10, report to image",
+    "retrieval/mean_r@10_unique": "Recall@10, unique reports, mean of both directions",
+    **{
+        f"retrieval/{way}_r@{k}{of}": f"Recall@{k}, {said}{words}"
+        for of, words in (("_unique", ", unique reports"), ("", ""))
+        for way, said in (("i2t", "image to report"), ("t2i", "report to image"))
+        for k in (10, 5, 1)
+    },
     "zero_shot/auroc_macro": "Zero-shot AUROC, macro",
+    "zero_shot/auroc_macro_abnormal": "Zero-shot AUROC among abnormal studies, macro",
     "few_shot/auroc_macro@16": "16-shot AUROC, macro",
     "few_shot/auroc_macro@4": "4-shot AUROC, macro",
+    "few_shot/auroc_macro@100%": "All-shot AUROC, macro",
 }
-"""The figures in table and page; results.json has all."""
+"""The figures on the page; results.json has all."""
 
 
-def standings(comparison: Comparison, seeds: Mapping[str, Seeds | str]) -> dict[str, dict[str, Any]]:
+def standings(seeds: Mapping[str, Seeds | str], baseline: str) -> dict[str, dict[str, Any]]:
     """By label, under one budget: its figures, its differences to the baseline, its costs.
 
-    seeds   of an objective whose final cells could not be set up: the reason.
+    seeds   by label; of an objective whose final cells could not be set up: the reason.
     """
-    baseline = seeds[comparison.baseline]
     return {
-        entrant.label: standing(
-            seeds[entrant.label], None if entrant.label == comparison.baseline else baseline
-        )
-        for entrant in comparison.entrants
+        label: standing(own, None if label == baseline else seeds[baseline]) for label, own in seeds.items()
     }
 
 
@@ -109,8 +114,17 @@ def _undefined(name: str, seeds: Seeds) -> Estimate:
 
 
 def _counted(name: str, seeds: Seeds) -> dict[str, int]:
-    entry = next(entries[name] for entries in seeds.entries if name in entries)
-    return {part: entry[part] for part in ("n_images", "n_patients")}
+    """What it rests on: the cases of each fold once, for no two folds share any."""
+    known = [
+        (cell.recipe.fold, entries[name])
+        for cell, entries in zip(seeds.cells, seeds.entries, strict=True)
+        if name in entries
+    ]
+    folds = dict(reversed(known)).values()
+    findings = [entry["n_findings"] for _, entry in known if "n_findings" in entry]
+    return {part: sum(entry[part] for entry in folds) for part in ("n_images", "n_patients")} | (
+        {"n_findings": min(findings)} if findings else {}
+    )
 
 
 def failed_in_words(seeds: Seeds) -> dict[str, Any] | None:

@@ -9,15 +9,18 @@ from typing import Any
 
 from medistill import __version__
 from medistill.compare.cell import Cell, read_result, write_json
+from medistill.compare.command import command
 from medistill.compare.comparison import BUDGETS, TITLES, Comparison, Cost, claim_settings
 from medistill.compare.entrant import make_entrants, read_settings
 from medistill.compare.page import page
 from medistill.compare.pool import OnShares, Pool
 from medistill.compare.results import Results, cost_of_pair, standings
 from medistill.compare.seeds import read_seeds
+from medistill.compare.tested import about_tested, judged_findings
 from medistill.compare.tuning import Tuned, final_recipe, settle, trial_cells
 from medistill.compare.verdict import notes, verdict
 from medistill.data.corpus import Corpus, open_corpus, training_rows
+from medistill.data.folds import in_fold
 from medistill.engine.plan.plan import make_plan, with_micro_batch
 from medistill.errors import CallError
 from medistill.pretrain import check_fits
@@ -46,6 +49,7 @@ def make_comparison(
     trials: int,
     budgets: Sequence[str],
     memory: str = "",
+    min_positives: int = 0,
 ) -> Comparison:
     """From what a user gives; CallError for what cannot be."""
     entrants = make_entrants(recipe, objectives, read_settings(settings) if settings else {})
@@ -57,6 +61,7 @@ def make_comparison(
         trials=trials,
         budgets=tuple(budgets),
         memory=parse_memory(memory) if memory else 0,
+        min_positives=min_positives,
     )
 
 
@@ -71,13 +76,13 @@ def compare(
     if jobs < 1:
         raise CallError(f"--jobs is {jobs}; at least 1 is needed")
     chosen_device(device)
-    corpus = open_corpus(data)
+    corpus = in_fold(open_corpus(data), fold=0, folds=comparison.recipe.folds)
     _check_corpus(comparison, corpus)
     claim_settings(comparison, corpus.card["sha256"], out)
     out.mkdir(parents=True, exist_ok=True)
     with the_only_device(device), locked(out, being_trained(out)), stop_requests() as stopping:
         comparison = at_equal_memory(comparison, out)
-        pool = Pool(out, data, jobs, stopping)
+        pool = Pool(out, data, jobs, stopping, comparison.min_positives)
         trials = trial_cells(comparison)
         pool.run(trials, partial(on_shares, "tuning"))
         tuned = settle(comparison, trials, out)
@@ -85,22 +90,22 @@ def compare(
         for budget in (name for name in BUDGETS if name in comparison.budgets):
             at_samples = [cell for cells in finals.get("samples", {}).values() for cell in _cells(cells)]
             epochs = settle_epochs(comparison, budget, [*trials, *at_samples], out)
-            finals[budget] = final_cells(comparison, tuned, epochs["epochs"])
+            finals[budget] = final_cells(comparison, tuned, epochs["epochs"], budget)
             by_seed = zip(*(_cells(cells) for cells in finals[budget].values() if _cells(cells)), strict=True)
             cells = [cell for same_seed in by_seed for cell in same_seed]
             pool.run(cells, partial(on_shares, TITLES[budget]))
-        results = gather(comparison, corpus.card, tuned, finals, out)
+        results = gather(comparison, about_tested(corpus, comparison.min_positives), tuned, finals, out)
         write_json(out / RESULTS, results)
         write_atomically(out / PAGE, page(results))
     return results
 
 
 def final_cells(
-    comparison: Comparison, tuned: Tuned, epochs: Mapping[str, int | None]
+    comparison: Comparison, tuned: Tuned, epochs: Mapping[str, int | None], budget: str
 ) -> dict[str, list[Cell] | str]:
-    """By label: a cell a seed, or the reason why there can be none."""
+    """By label: a cell a seed, or the reason why there can be none; of folds seed k is tested on fold k."""
     cells: dict[str, list[Cell] | str] = {}
-    for entrant in comparison.entrants:
+    for entrant in comparison.entrants_of(budget):
         recipe, length = final_recipe(entrant, tuned), epochs[entrant.label]
         if recipe is None:
             reasons = dict.fromkeys(trial["failed"] for trial in tuned[entrant.label]["trials"])
@@ -110,7 +115,11 @@ def final_cells(
                 "its speed or the baseline's is not known, since no cell of it came to an end"
             )
         else:
-            seeded = (dataclasses.replace(recipe, epochs=length, seed=s) for s in range(comparison.seeds))
+            timed = dataclasses.replace(recipe, epochs=length)
+            seeded = (
+                dataclasses.replace(timed, seed=seed, fold=seed % max(recipe.folds, 1))
+                for seed in range(comparison.seeds)
+            )
             cells[entrant.label] = [Cell(label=entrant.label, recipe=one) for one in seeded]
     return cells
 
@@ -120,7 +129,8 @@ def settle_epochs(comparison: Comparison, budget: str, known: Sequence[Cell], ou
     path = out / EPOCHS
     settled: dict[str, Any] = read_json(path) if path.is_file() else {}
     if budget not in settled:
-        costs = {entrant.label: _cost(entrant.label, known, out) for entrant in comparison.entrants}
+        entrants = comparison.entrants_of(budget)
+        costs = {entrant.label: _cost(entrant.label, known, out) for entrant in entrants}
         base = costs[comparison.baseline]
         lengths = {
             label: BUDGETS[budget](comparison.recipe.epochs, cost, base) for label, cost in costs.items()
@@ -132,12 +142,12 @@ def settle_epochs(comparison: Comparison, budget: str, known: Sequence[Cell], ou
 
 def gather(
     comparison: Comparison,
-    card: Mapping[str, Any],
+    about: Mapping[str, Any],
     tuned: Tuned,
     finals: dict[str, dict[str, list[Cell] | str]],
     out: Path,
 ) -> Results:
-    """Everything results.json holds, from the cells on disk."""
+    """Everything results.json holds, from the cells on disk; `about` is the corpus's `about_tested`."""
     epochs: dict[str, Any] = read_json(out / EPOCHS)
     budgets: dict[str, Any] = {}
     for budget, by_label in finals.items():
@@ -147,14 +157,14 @@ def gather(
         }
         budgets[budget] = {
             label: {"epochs": epochs[budget]["epochs"][label], **standing}
-            for label, standing in standings(comparison, seeds).items()
+            for label, standing in standings(seeds, comparison.baseline).items()
         }
-    corpus = {"source": card.get("source", ""), "splits": card["splits"]}
     results = {
         "verdict": verdict(comparison, budgets),
         "medistill": __version__,
-        "settings": comparison.settings(card["sha256"]),
-        "corpus": corpus,
+        "command": command(comparison),
+        "settings": comparison.settings(about["sha256"]),
+        "corpus": {name: value for name, value in about.items() if name != "sha256"},
         "tuning": tuned,
         "cost_of_pair_ms": epochs[list(finals)[-1]]["cost_of_pair_ms"],
         "budgets": budgets,
@@ -169,6 +179,11 @@ def _check_corpus(comparison: Comparison, corpus: Corpus) -> None:
         check_fits(entrant.recipe, rows, validation)
     if "test" not in corpus.splits or not len(corpus.split("test")):
         raise CallError("the corpus has no test split to compare on; prepare it with a larger --test")
+    if judged_findings(corpus, comparison.min_positives) == {}:
+        raise CallError(
+            f"no finding is shown by {comparison.min_positives} of the studies to test on; "
+            "lower --min-positives"
+        )
 
 
 def _cells(cells: list[Cell] | str) -> list[Cell]:

@@ -18,7 +18,9 @@ import torch
 from jaxtyping import Float
 
 from medistill.compare.cell import CONFIG, RESULT, RUN, SPENT, SPREAD, Result, failure, write_result
+from medistill.compare.tested import judged_findings
 from medistill.data.corpus import open_corpus
+from medistill.data.folds import as_trained_on
 from medistill.engine.track import best_validation, read_track, standing
 from medistill.errors import CallError, MedistillError, StoppedError
 from medistill.evaluate.evaluation import evaluate_model
@@ -38,16 +40,16 @@ _EVERY = 5.0
 
 
 def main() -> None:
-    """`python -m medistill.compare.worker FOLDER CORPUS tuning|final`."""
+    """`python -m medistill.compare.worker FOLDER CORPUS tuning|final MIN_POSITIVES`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    folder, data, phase = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    folder, data, phase, min_positives = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     # One whose command was killed may still be saving.
     with locked(folder):
         if not (folder / RESULT).is_file():
-            run_cell(folder, data, final=phase == "final")
+            run_cell(folder, data, final=phase == "final", min_positives=min_positives)
 
 
-def run_cell(folder: Path, data: Path, *, final: bool) -> None:
+def run_cell(folder: Path, data: Path, *, final: bool, min_positives: int = 0) -> None:
     """Train by the folder's config.json, going on from a checkpoint; evaluate on `test` if `final`.
 
     What training itself found out (a collapse, a loss that is no number) is the cell's outcome. Anything
@@ -60,7 +62,7 @@ def run_cell(folder: Path, data: Path, *, final: bool) -> None:
         meter.save()
         result = {"failed": None, "retry": False, **trained(folder / RUN), **meter.spent()}
         if final:
-            result["metrics"] = evaluated(folder, data)
+            result["metrics"] = evaluated(folder, data, min_positives=min_positives)
     except StoppedError as error:  # no result: the cell goes on later
         meter.save()
         raise SystemExit(str(error)) from error
@@ -92,9 +94,16 @@ def trained(run: Path) -> Result:
     }
 
 
-def evaluated(folder: Path, data: Path) -> dict[str, Any]:
-    """The figures of the delivered model on the test split; their resampled values go into spread.npz."""
-    evaluation = evaluate_model(open_model(folder / RUN, "auto"), open_corpus(data), split="test")
+def evaluated(folder: Path, data: Path, *, min_positives: int = 0) -> dict[str, Any]:
+    """The figures of the delivered model on the test split; their resampled values go into spread.npz.
+
+    Of folds the split of the model's own. Each fold has a seed of its own, so that folds are resampled apart.
+    """
+    model = open_model(folder / RUN, "auto")
+    corpus = as_trained_on(open_corpus(data), model)
+    seed = read_config(folder / CONFIG).fold
+    judged = judged_findings(corpus, min_positives)
+    evaluation = evaluate_model(model, corpus, split="test", judged=judged, seed=seed)
     write_spread(folder / SPREAD, evaluation.spread)
     return evaluation.metrics
 

@@ -143,7 +143,12 @@ class Corpus:
     def split(self, name: str) -> Rows:
         if name not in self.splits:
             raise CallError(f"no split `{name}` in the corpus; it has {', '.join(self.splits)}")
-        return Rows(self, np.flatnonzero(np.array(self.table["split"].to_pylist()) == name))
+        return Rows(self, np.flatnonzero(self.split_names == name))
+
+    @cached_property
+    def split_names(self) -> np.ndarray:
+        """The split of each row."""
+        return np.array(self.table["split"].to_pylist())
 
     @cached_property
     def table(self) -> pa.Table:

@@ -50,6 +50,24 @@ def validation_patients(patient_ids: Sequence[str], fraction: float = 0.1) -> se
     return {patient for patient, by in first.items() if by in chosen}
 
 
+def fold_of(patient_id: str, folds: int) -> int:
+    """Which of so many equal parts the patient is of, 0..folds - 1."""
+    return int(_place(patient_id, "fold") * folds)
+
+
+def fold_split(patient_id: str, *, fold: int, folds: int, val: float) -> str:
+    """The patient's split where `fold` is tested on; `val` is the share of the other patients to validate on.
+
+    Those to validate on are of the fold after it, and of further ones only where that has too few. So what is
+    chosen by one split's validation rests on patients of the next fold, and on hardly any of the others.
+    """
+    behind = (fold_of(patient_id, folds) - fold) % folds
+    if not behind:
+        return "test"
+    within = _place(patient_id, "fold") * folds % 1
+    return "val" if behind - 1 + within < val * (folds - 1) else "train"
+
+
 def check_fractions(val: float, test: float) -> None:
     if not (0 <= val <= 1 and 0 <= test <= 1 and val + test <= 1):
         raise CallError(f"val {val:g} and test {test:g} must be fractions from 0 to 1 that sum to at most 1")

@@ -1,6 +1,7 @@
 """All tasks of one model on one split of a corpus."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medistill.data.corpus import corpus_hash, cut_by_patient
+from medistill.data.folds import fold_account
 from medistill.data.studies import UNIT, studies_of
 from medistill.errors import CallError
 from medistill.evaluate.prompts.own import own_prompts
@@ -79,6 +81,7 @@ def evaluate_model(
     draws: int = 10,
     fine_tune: bool = False,
     resamples: int = 1000,
+    judged: Collection[str] | None = None,
     embeddings: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Evaluation:
@@ -89,6 +92,7 @@ def evaluate_model(
     own          what to ask a model that was left without prompts by its training; default: the model's own
     draws        few-shot classifiers of each finding and k
     fine_tune    also fine-tune the image tower on each share of the training patients: that takes long
+    judged       findings that means over findings are of; default: all that have both classes
     embeddings   folder to keep embeddings in, so that nothing is embedded twice
 
     The same model, corpus and seed give the same figures, whatever the order of the rows.
@@ -109,9 +113,8 @@ def evaluate_model(
     labeled = Labeled()
     if wording:
         sides = embed_prompts(model, wording)
-        labeled = label_tasks(
-            model, corpus, sample, sides, draws=draws, fine_tune=fine_tune, on_progress=on_progress
-        )
+        options: dict[str, Any] = {"draws": draws, "fine_tune": fine_tune, "on_progress": on_progress}
+        labeled = label_tasks(model, corpus, sample, sides, judged=judged, **options)
     account = {
         **_sample_account(model, corpus, sample, reported),
         **about_prompts,
@@ -143,6 +146,7 @@ def _sample_account(model: UnitEmbedder, corpus: Any, sample: Sample, reported: 
     """Which model met which studies, and as what it saw them."""
     return {
         "split": sample.split,
+        **fold_account(corpus),
         "unit": UNIT,
         "n_images": len(sample.studies),
         "n_patients": len(set(sample.studies.patient_ids)),
@@ -172,25 +176,30 @@ def label_tasks(
     sample: Sample,
     sides: Sides,
     *,
+    judged: Collection[str] | None,
     draws: int,
     fine_tune: bool,
     on_progress: Progress | None,
 ) -> Labeled:
     """Zero-shot figures, whole and by groups, few-shot figures and grounding."""
     studies = sample.studies
+    counts = np.array([judged is None or finding in judged for finding in corpus.findings], bool)
     cases = Scored(
         scores=prompt_scores(sample.images, *sides),
         labels=studies.labels,
         findings=tuple(corpus.findings),
         patient_ids=studies.patient_ids,
         calibration=_calibration(model, corpus, sample.split, sides, on_progress),
+        judged=counts,
     )
+    # To the classifiers what is not judged has no labels: none is fitted for it.
+    taught = replace(sample, studies=studies.with_labels(np.where(counts, studies.labels, np.float32("nan"))))
     metrics = {
         "zero_shot": sample.over_patients(partial(zero_shot_metrics, cases))
         | sample.over_patients(partial(among_abnormal, cases)),
         **slice_metrics(groups_of(sample.rows, studies), cases, sample.over_patients),
         "few_shot": few_shot(
-            model, corpus, sample, sides, draws=draws, fine_tune=fine_tune, on_progress=on_progress
+            model, corpus, taught, sides, draws=draws, fine_tune=fine_tune, on_progress=on_progress
         ),
     }
     grounding = ground(model.model, sample, cases.findings, sides[0] - sides[1], on_progress)

@@ -7,6 +7,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from medistill.data.corpus import open_corpus
+from medistill.data.folds import as_trained_on
 from medistill.engine.track import read_track
 from medistill.errors import CallError
 from medistill.evaluate.comparison import Entrant, compared
@@ -53,6 +54,7 @@ def evaluate_run(
     """
     wording = read_prompts(prompts) if prompts else None
     corpus, opened = open_corpus(data), open_model(model, device)
+    corpus = as_trained_on(corpus, opened)
     with writing(out):
         evaluation = evaluate_model(
             opened,
@@ -83,7 +85,8 @@ def evaluate_by_protocol(
 ) -> Measured:
     """Score what `open_model` finds by these protocols; writes the same three files."""
     wording = read_prompts(prompts) if prompts else None
-    opened, corpus = open_model(model, device), open_corpus(data)
+    opened = open_model(model, device)
+    corpus = as_trained_on(open_corpus(data), opened)
     options: dict[str, Any] = {"embeddings": embeddings_of(data), "on_progress": on_progress}
     with writing(out):
         metrics, account = evaluate_protocols(opened, corpus, names, prompts=wording, **options)

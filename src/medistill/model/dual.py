@@ -76,6 +76,8 @@ class DualEncoder(nn.Module):
         self.bias = None if bias is None else nn.Parameter(torch.tensor(bias))
         self.prompts: Mapping[str, Any] | None = None
         """What its folder says to ask it about findings; None if that says nothing."""
+        self.left_out: Mapping[str, Any] | None = None
+        """The fold of which corpus it was not trained on; None where it had the corpus's own splits."""
 
     def forward(
         self,

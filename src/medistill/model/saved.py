@@ -21,6 +21,8 @@ from medistill.system.device import chosen_device
 FORMAT = 1
 PROMPTS = "prompts.json"
 """Beside the model: finding -> what to ask for it, as `--prompts` takes it."""
+FOLD = "fold.json"
+"""Beside the model, if it was trained on folds: which of how many was left out, and of which corpus."""
 FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
@@ -48,6 +50,12 @@ def save_prompts(prompts: Mapping[str, Any], folder: Path) -> None:
     write_checked(folder / PROMPTS, json.dumps(prompts, indent=1, ensure_ascii=False) + "\n")
 
 
+def save_fold(folder: Path, *, fold: int, folds: int, corpus_hash: str) -> None:
+    """Which fold of that corpus the model in the folder is not trained on."""
+    left_out = {"fold": fold, "folds": folds, "corpus": corpus_hash}
+    write_checked(folder / FOLD, json.dumps(left_out, indent=1) + "\n")
+
+
 def load(path: str | Path, device: str = "cpu") -> DualEncoder:
     """The model of a run folder or model folder, in eval mode; reads no pickle and no network.
 
@@ -61,6 +69,7 @@ def load(path: str | Path, device: str = "cpu") -> DualEncoder:
     try:
         model = _restored(folder, json.loads((folder / "config.json").read_text("utf-8"))).to(place)
         model.prompts = _prompts(folder / PROMPTS)
+        model.left_out = _fold(folder / FOLD)
         return model
     except MedistillError:
         raise
@@ -71,6 +80,15 @@ def load(path: str | Path, device: str = "cpu") -> DualEncoder:
 def _prompts(path: Path) -> Any:
     """As they lie there, for those who ask to check; None in the folder of a model that has none."""
     return json.loads(read_checked(path)) if path.is_file() else None
+
+
+def _fold(path: Path) -> dict[str, Any] | None:
+    """`fold`, `folds` and `corpus` as saved; None for a model trained by its corpus's own splits."""
+    if not path.is_file():
+        return None
+    left_out: Any = json.loads(read_checked(path))
+    fold, folds, corpus = (left_out[name] for name in ("fold", "folds", "corpus"))
+    return {"fold": int(fold), "folds": int(folds), "corpus": str(corpus)}
 
 
 def _restored(folder: Path, config: dict[str, Any]) -> DualEncoder:

@@ -17,6 +17,8 @@ ADDED: Mapping[str, Any] = {
     "fastclip_version": "v1",
     "graphs": "auto",
     "head": "linear",
+    "folds": 0,
+    "fold": 0,
 }
 """Fields that configs of earlier versions lack, at the values those versions trained with."""
 ADDED_TO_TOWERS: Mapping[str, Any] = {"locked": False, "lora_rank": 0}

@@ -127,6 +127,11 @@ class Recipe:
     bias: float = -10.0
     """Added to `siglip`'s scaled similarities at the start (Zhai et al. 2023); learned."""
     seed: int = 0
+    folds: int = 0
+    """Parts that the corpus's patients are cut into, at random but always alike: one is tested on, the others
+    are trained and validated on, in place of the corpus's own splits. 0: those."""
+    fold: int = 0
+    """Which of the folds is tested on, from 0."""
 
     precision: Literal["auto", "32", "bf16", "fp16"] = "auto"
     """`auto`: float32 on a CPU, bf16 on a card that has it, else fp16. Losses are float32 always."""
@@ -161,7 +166,7 @@ _LEAST = {
     **dict.fromkeys(("queue_max_age", "validation_pairs", "min_patients"), 1),
     **dict.fromkeys(("seed", "workers", "queue", "queue_warmup", "alpha_ramp", "weight_decay"), 0),
     **dict.fromkeys(("teacher_chunk", "image_micro_batch", "text_micro_batch"), 0),
-    "checkpoint_seconds": 0,
+    **dict.fromkeys(("checkpoint_seconds", "folds", "fold"), 0),
     "max_tokens": 3,  # a word between the two tokens that mark a text's ends
     "vocabulary": 200,  # letters, digits and punctuation alone take about a hundred
 }
@@ -181,6 +186,12 @@ def _check(recipe: Recipe) -> None:
     for name in ("lr", "std", "scale", "validate_every", "clip_norm"):
         if values[name] <= 0:
             raise CallError(f"{name} is {values[name]}; it must be above 0")
+    if recipe.folds == 1:
+        raise CallError(
+            "folds is 1; it must be 0 or at least 2, since one is tested on and the rest trained on"
+        )
+    if recipe.fold >= max(recipe.folds, 1):
+        raise CallError(f"fold is {recipe.fold} of {recipe.folds} folds; it counts from 0, see --folds")
     if recipe.micro_batch > recipe.window:
         raise CallError(f"micro_batch {recipe.micro_batch} is larger than window {recipe.window}")
     most = -(-recipe.window // recipe.micro_batch)

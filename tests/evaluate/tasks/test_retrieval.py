@@ -70,10 +70,13 @@ def test_recall_equals_a_loop_in_both_directions():
     expected |= {f"t2i_r@{k}": (text_ranks <= k).mean() for k in (1, 5, 10)}
     expected["rsum"] = sum(expected.values())
     expected |= {"i2t_mean_rank": ranks.mean(), "i2t_median_rank": np.median(ranks)}
-    expected["i2t_r@10_unique"] = (ranks[10:30] <= 10).mean()
+    alone = np.arange(10, 30)  # reports of one study each, and those studies
+    expected |= {f"i2t_r@{k}_unique": (ranks[alone] <= k).mean() for k in (1, 5, 10)}
+    expected |= {f"t2i_r@{k}_unique": (text_ranks[alone] <= k).mean() for k in (1, 5, 10)}
+    expected["mean_r@10_unique"] = ((ranks[alone] <= 10).mean() + (text_ranks[alone] <= 10).mean()) / 2
     expected["chance_r@10"] = 1 / 3
     assert {name: found[name]["value"] for name in expected} == pytest.approx(expected)
-    assert found["i2t_r@10_unique"]["n_images"] == 20
+    assert found["i2t_r@10_unique"]["n_images"] == found["mean_r@10_unique"]["n_images"] == 20
 
 
 def test_every_resample_equals_a_loop_over_the_queries_drawn():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medistill.data.corpus import open_corpus, training_rows
+from medistill.data.folds import in_fold
 from medistill.engine.batching import TOWERS, Tower
 from medistill.engine.objectives import batching_of, by_tower, queue_size, steps_every
 from medistill.engine.plan.probe import VALIDATED_AT_ONCE, Measure, Trial, probed_window
@@ -151,7 +152,8 @@ def make_plan(
     data         corpus whose training pairs make an epoch.
     on_progress  told how many measures are done.
     """
-    pairs = len(training_rows(open_corpus(data))[0]) if data else 0
+    folded = {"fold": recipe.fold, "folds": recipe.folds}
+    pairs = len(training_rows(in_fold(open_corpus(data), **folded))[0]) if data else 0
     plan = Plan(recipe, memory, bool(memory), (), pairs)
     start = time.monotonic()
     for micro_batch in growing(recipe):

@@ -14,7 +14,7 @@ UNIT_AXIS = range_axis(_UNIT, (0.0, 0.25, 0.5, 0.75, 1.0))
 _SLICE = "zero_shot/"
 _BLIND = {
     "i2t_r@10": "chance_r@10",
-    "i2t_r@10_unique": "chance_r@10",
+    **dict.fromkeys(("i2t_r@10_unique", "mean_r@10_unique"), "chance_r@10"),
     "pointing_game": "pointing_game_chance",
 }
 """Figures whose chance is another figure."""

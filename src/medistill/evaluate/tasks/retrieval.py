@@ -1,6 +1,6 @@
 """Retrieval in both directions between studies and the distinct reports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ from scipy.special import gammaln
 
 from medistill.data.studies import Gallery, gallery_of, units
 from medistill.evaluate.statistics.interval import (
-    Entry,
     Metrics,
     figure,
     mean_over,
@@ -23,7 +22,8 @@ RECALL_AT = (1, 5, 10)
 PRECISION_AT = (5, 10, 100)
 _NAMES = (
     *(f"{way}_r@{k}" for way in ("i2t", "t2i") for k in RECALL_AT),
-    *("rsum", "i2t_mean_rank", "i2t_median_rank", "chance_r@10", "i2t_r@10_unique"),
+    *(f"{way}_r@{k}_unique" for way in ("i2t", "t2i") for k in RECALL_AT),
+    *("mean_r@10_unique", "rsum", "i2t_mean_rank", "i2t_median_rank", "chance_r@10"),
     *(f"i2t_p@{k}" for k in PRECISION_AT),
 )
 
@@ -125,7 +125,10 @@ def retrieval_metrics(
     entries["i2t_median_rank"] = figure(median_over(ranks.astype(np.float64), weights), patient_ids)
     chance = chance_recall(positive.sum(axis=1), len(gallery.texts), 10)
     entries["chance_r@10"] = figure(mean_over(chance, weights), patient_ids)
-    entries["i2t_r@10_unique"] = _recall_of_unique(ranks, sharing[gallery.text_of] == 1, patient_ids, weights)
+    alone = np.asarray(sharing == 1)
+    own = alone[gallery.text_of]
+    queries = {"i2t": (ranks[own], weights[own]), "t2i": (text_ranks[alone], by_text[alone])}
+    entries |= _recalls_of_unique(queries, patients_of(patient_ids, own))
     return entries | _precision_entries(similar, gallery, labels, patient_ids, weights)
 
 
@@ -133,15 +136,21 @@ def _own_text(gallery: Gallery) -> Bool[np.ndarray, "n g"]:
     return gallery.text_of[:, None] == np.arange(len(gallery.texts))
 
 
-def _recall_of_unique(
-    ranks: Int[np.ndarray, " n"],
-    unique: Bool[np.ndarray, " n"],
-    patient_ids: Sequence[str],
-    weights: Float32[np.ndarray, "n s"],
-) -> Entry:
-    values = mean_over((ranks[unique] <= 10).astype(np.float64), weights[unique])
-    patients = patients_of(patient_ids, unique)
-    return figure(values, patients, reason="no report belongs to one study only")
+def _recalls_of_unique(
+    queries: Mapping[str, tuple[Int[np.ndarray, " u"], Float32[np.ndarray, "u s"]]], patients: Sequence[str]
+) -> Metrics:
+    """Recall of the reports that belong to one study only, among all reports or all studies.
+
+    queries   by direction: the rank of each, and its weights; of both directions those of the same studies
+    """
+    reason = "no report belongs to one study only"
+    values = {
+        f"{way}_r@{k}_unique": mean_over((ranks <= k).astype(np.float64), weights)
+        for way, (ranks, weights) in queries.items()
+        for k in RECALL_AT
+    }
+    values["mean_r@10_unique"] = (values["i2t_r@10_unique"] + values["t2i_r@10_unique"]) / 2
+    return {name: figure(value, patients, reason=reason) for name, value in values.items()}
 
 
 def _precision_entries(

@@ -43,6 +43,8 @@ class Scored:
     findings: Sequence[str]
     patient_ids: Sequence[str]
     calibration: Calibration
+    judged: Bool[np.ndarray, " f"] | None = None
+    """The findings that means are over, of those that have both classes; None: all."""
 
     @property
     def probability(self) -> Float[np.ndarray, "n f"]:
@@ -61,6 +63,7 @@ class Scored:
             labels=self.labels[:, chosen],
             findings=[finding for finding, kept in zip(self.findings, chosen, strict=True) if kept],
             calibration=self.calibration.of(chosen),
+            judged=None if self.judged is None else self.judged[chosen],
         )
 
     def where(self, inside: Bool[np.ndarray, " n"]) -> "Scored":
@@ -137,6 +140,8 @@ def rankings(
             ranked=ranked,
         )
     defined = np.isfinite([area[0] for area in areas])
+    if cases.judged is not None:
+        defined &= cases.judged
     if not defined.any():
         return entries, None
     sides = best_side(
