@@ -26,7 +26,7 @@ def command(comparison: Comparison) -> str:
     for name in _CALL:
         value = getattr(comparison, name)
         if name not in _UNSET or value != _UNSET[name]:
-            words += _flag(name, value)
+            words += _flag(name, f"{value / 1e6}MB" if name == "memory" else value)
     return shlex.join([*words, *_recipe_flags(comparison.recipe)])
 
 
