@@ -56,6 +56,26 @@ def test_a_model_that_knows_scores_one(of_knowing):
     assert metrics["few_shot"]["auroc_macro@16"]["value"] > 0.99
 
 
+def test_means_are_over_the_findings_judged_and_all_else_stays(unchanged, blind):
+    """A finding's own figures, who is abnormal and which studies classifiers are given stay as they were."""
+    whole = evaluated(blind, unchanged).metrics
+    found = evaluated(blind, unchanged, judged=("alpha", "gamma")).metrics
+    for kind, task in (("auroc", "zero_shot"), ("auroc_abnormal", "zero_shot")):
+        own = {name: entry for name, entry in whole[task].items() if name.startswith(f"{kind}/")}
+        assert {name: found[task][name]["value"] for name in own} == {n: e["value"] for n, e in own.items()}
+        macro = found[task][kind.replace("auroc", "auroc_macro")]
+        values = [own[f"{kind}/{finding}"]["value"] for finding in ("alpha", "gamma")]
+        assert (macro["value"], macro["n_findings"]) == (pytest.approx(np.mean(values)), 2)
+    alone = [
+        evaluated(blind, unchanged, judged=(finding,)).metrics["few_shot"] for finding in ("alpha", "gamma")
+    ]
+    for name in ("auroc_macro@4", "auroc_macro@16", "auroc_macro@100%"):
+        figure = found["few_shot"][name]
+        assert (figure["n_findings"], whole["few_shot"][name]["n_findings"]) == (2, 3)
+        assert figure["value"] == pytest.approx(np.mean([few[name]["value"] for few in alone]))
+    assert canonical_json(found["retrieval"]) == canonical_json(whole["retrieval"])
+
+
 def test_a_blind_model_scores_one_half(corpus, blind):
     zero = evaluated(blind, corpus).metrics["zero_shot"]["auroc_macro"]
     assert zero["low"] < 0.5 < zero["high"]
