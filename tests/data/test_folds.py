@@ -95,6 +95,28 @@ def test_a_corpus_without_validation_leaves_a_tenth_for_it(write, study):
     assert not {*train.patient_ids, *val.patient_ids} & set(folded.split("test").patient_ids)
 
 
+def test_the_card_counts_the_splits_of_the_fold_as_prepare_counts_its_own(write, study):
+    given = [{"mass": int(number % 3 == 0)} if number % 2 else {"mass": -1} for number in range(80)]
+    corpus = write(
+        [study(number, patient_id=f"p{number // 2}", labels=labels) for number, labels in enumerate(given)],
+        findings=["mass"],
+        val=0.2,
+        test=0.3,
+    )
+    own, card = corpus.card["splits"], in_fold(corpus, fold=1, folds=FOLDS).counted_card
+    assert card["sha256"] == corpus.card["sha256"]
+    assert {frozenset(split) for split in (*own.values(), *card["splits"].values())} == {
+        frozenset(own["train"])
+    }
+    for split in ({**own}, {**card["splits"]}):
+        assert sum(counts["images"] for counts in split.values()) == 80
+        assert sum(counts["patients"] for counts in split.values()) == 40
+        assert sum(counts["findings"]["mass"]["present"] for counts in split.values()) == 13
+        assert sum(counts["findings"]["mass"]["uncertain"] for counts in split.values()) == 40
+    tested = {patient for patient in {f"p{i}" for i in range(40)} if fold_of(patient, FOLDS) == 1}
+    assert card["splits"]["test"]["patients"] == len(tested)
+
+
 def test_a_worker_process_gets_the_same_fold(spelled):
     folded = in_fold(spelled, fold=3, folds=FOLDS)
     sent = pickle.loads(pickle.dumps(folded))

@@ -38,9 +38,8 @@ def judged_findings(corpus: Corpus, min_positives: int) -> dict[str, int] | None
 
 
 def _counts(corpus: Corpus) -> dict[str, Any]:
-    """Images, studies and patients; of a corpus's own split as its card has them."""
+    """Images, studies and patients."""
     if not isinstance(corpus, FoldedCorpus):
         return corpus.card["splits"]["test"]
-    rows = corpus.everyone
-    studies, patients = len(set(rows.study_ids)), len(set(rows.patient_ids))
-    return {"images": len(rows), "studies": studies, "patients": patients}
+    by_fold = corpus.counted_card["splits"].values()
+    return {what: sum(split[what] for split in by_fold) for what in ("images", "studies", "patients")}

@@ -52,6 +52,24 @@ class FoldedCorpus(Corpus):
         return Rows(self, np.arange(self.table.num_rows))
 
     @property
+    def counted_card(self) -> dict[str, Any]:
+        """The corpus's card with the counts of these splits in place of its own."""
+        return {**self.card, "splits": {name: self._counts(self.split(name)) for name in self.splits}}
+
+    def _counts(self, rows: Rows) -> dict[str, Any]:
+        """As `prepare` counts a split: findings by images."""
+        known = {"present": 1, "absent": 0, "uncertain": -1}
+        return {
+            "images": len(rows),
+            "studies": len(set(rows.study_ids)),
+            "patients": len(set(rows.patient_ids)),
+            "findings": {
+                finding: {word: int((column == value).sum()) for word, value in known.items()}
+                for finding, column in zip(self.findings, rows.labels.T, strict=True)
+            },
+        }
+
+    @property
     def validated(self) -> float:
         """The share to validate on of the patients that are not tested on, by the corpus's own splits."""
         own = self.table["split"].to_pylist()

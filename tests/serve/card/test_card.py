@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
 from medistill.data.corpus import open_corpus
+from medistill.data.folds import in_fold
 from medistill.errors import CallError
 from medistill.evaluate.run import evaluate_run
 from medistill.model.fingerprint import model_hash
@@ -34,6 +35,16 @@ def home(tmp_path_factory):
 def written(run, out, **given):
     write_card(run, out, **given)
     return out.read_text("utf-8")
+
+
+def test_the_card_of_a_fold_counts_what_it_was_trained_on(home, tmp_path):
+    recipe = tiny_recipe(epochs=1, folds=3, fold=1)
+    pretrain(recipe, home.corpus, tmp_path / "run", watch=lambda *_: None)
+    counts = in_fold(open_corpus(home.corpus), fold=1, folds=3).counted_card["splits"]
+    text = written(tmp_path / "run", tmp_path / "README.md", data=home.corpus)
+    for name, split in counts.items():
+        assert f"| {name} | {split['images']} | {split['studies']} | {split['patients']} |" in text
+    assert counts["train"]["patients"] != open_corpus(home.corpus).card["splits"]["train"]["patients"]
 
 
 def moved(home, folder):

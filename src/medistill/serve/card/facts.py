@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medistill.data.corpus import CARD, open_corpus
+from medistill.data.folds import FoldedCorpus, in_fold
 from medistill.engine.checkpoint import load_checkpoint
 from medistill.engine.track import best_validation, read_track
 from medistill.errors import CallError
@@ -83,7 +84,7 @@ def gather(run: Path, *, evaluations: Sequence[Path] = (), data: Path | None = N
         parameters=_parameters(model),
         last=next(iter(reversed(read_track(run))), {}),
         best=best_validation(run),
-        corpus=_corpus(run, data, trained_on),
+        corpus=_corpus(run, data, trained_on, recipe),
         corpus_sha256=trained_on,
         evaluations=tuple(_evaluations(run, evaluations, sha256)),
     )
@@ -121,18 +122,26 @@ def _trained_on(run: Path) -> str | None:
     return checkpoint["start"]["corpus"] if checkpoint and "start" in checkpoint else None
 
 
-def _corpus(run: Path, data: Path | None, trained_on: str | None) -> Mapping[str, Any] | None:
+def _corpus(
+    run: Path, data: Path | None, trained_on: str | None, recipe: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
     """The card of the corpus named, or of one beside the run if it is the one the run was trained on."""
     if data is not None:
-        card = open_corpus(data).card
+        card = _card(data, recipe)
         if trained_on not in (None, card["sha256"]):
             raise CallError(f"the run was trained on another corpus than {data}; name that one with --data")
         return card
     beside = run.absolute().parent / "corpus"
     if trained_on is None or not (beside / CARD).is_file():
         return None
-    card = open_corpus(beside).card
+    card = _card(beside, recipe)
     return card if card["sha256"] == trained_on else None
+
+
+def _card(data: Path, recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the splits that the recipe trains with."""
+    corpus = in_fold(open_corpus(data), fold=recipe.get("fold", 0), folds=recipe.get("folds", 0))
+    return corpus.counted_card if isinstance(corpus, FoldedCorpus) else corpus.card
 
 
 def _evaluations(run: Path, named: Sequence[Path], sha256: str) -> list[Evaluated]:
