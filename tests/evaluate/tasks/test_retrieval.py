@@ -60,7 +60,8 @@ def test_chance_is_one_less_the_share_of_draws_that_miss(p, n, k):
 
 def test_recall_equals_a_loop_in_both_directions():
     texts = [f"report {i % 30}" for i in range(40)]
-    images, reports = unit(normals(40, 8)), unit(normals(30, 8, seed=1))
+    rows = normals(40, 8)
+    images, reports = unit(rows), unit(rows[:30] + normals(30, 8, seed=1) + 0.5)
     found = evaluated(images, reports, texts)
     own = np.array([[i % 30 == g for g in range(30)] for i in range(40)])
     similar = images @ reports.T
@@ -76,6 +77,7 @@ def test_recall_equals_a_loop_in_both_directions():
     expected["mean_r@10_unique"] = ((ranks[alone] <= 10).mean() + (text_ranks[alone] <= 10).mean()) / 2
     expected["chance_r@10"] = 1 / 3
     assert {name: found[name]["value"] for name in expected} == pytest.approx(expected)
+    assert all(found[f"i2t_r@{k}_unique"]["value"] != found[f"t2i_r@{k}_unique"]["value"] for k in (1, 5, 10))
     assert found["i2t_r@10_unique"]["n_images"] == found["mean_r@10_unique"]["n_images"] == 20
 
 
@@ -100,6 +102,7 @@ def test_every_resample_equals_a_loop_over_the_queries_drawn():
             "i2t_r@1": (ranks[drawn] <= 1).mean(),
             "i2t_r@10": (ranks[drawn] <= 10).mean(),
             "t2i_r@5": np.average(text_ranks <= 5, weights=asks),
+            "t2i_r@10_unique": np.average(text_ranks[10:30] <= 10, weights=weights[10:30, resample]),
             "i2t_mean_rank": ranks[drawn].mean(),
             "i2t_median_rank": np.median(ranks[drawn]),
             "i2t_p@10": precision[drawn].mean(),
