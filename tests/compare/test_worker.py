@@ -136,7 +136,7 @@ def test_the_meter_adds_up_over_restarts_and_keeps_the_longer_ones_cost(tmp_path
 
 
 def process(folder: Path, data: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "medistill.compare.worker", str(folder), str(data), "final"]
+    command = [sys.executable, "-m", "medistill.compare.worker", str(folder), str(data), "final", "0"]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 

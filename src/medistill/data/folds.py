@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,8 @@ class FoldedCorpus(Corpus):
     def split_names(self) -> np.ndarray:
         """The split of each row in this fold."""
         patients = self.everyone.patient_ids
-        drawn = {"fold": self.fold.number, "folds": self.fold.of, "val": self.validated}
-        split_of = {patient: fold_split(patient, **drawn) for patient in set(patients)}
+        split = partial(fold_split, fold=self.fold.number, folds=self.fold.of, val=self.validated)
+        split_of = {patient: split(patient) for patient in set(patients)}
         return np.array([split_of[patient] for patient in patients])
 
     @property
