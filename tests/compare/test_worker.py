@@ -187,7 +187,7 @@ def test_a_cell_that_is_stopped_or_killed_goes_on_to_the_same_figures(
 
 LAUNCH = """
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-m", "medistill.compare.worker", *sys.argv[1:], "final"])
+child = subprocess.Popen([sys.executable, "-m", "medistill.compare.worker", *sys.argv[1:], "final", "0"])
 print(child.pid, flush=True)
 child.wait()
 """
