@@ -68,7 +68,8 @@ def _train(
     if fabric.is_global_zero:
         write_checked(run / "config.json", json.dumps(to_config(recipe), indent=1) + "\n")
         if recipe.folds:  # before there is a model: whoever finds one knows what it may be tested on
-            save_fold(run / "model", fold=recipe.fold, folds=recipe.folds, corpus_hash=corpus_hash)
+            corpus = rows.corpus.card["sha256"]
+            save_fold(run / "model", fold=recipe.fold, folds=recipe.folds, corpus_hash=corpus)
     trainer.fit(watch)
     if fabric.is_global_zero:
         leave_prompts(recipe, rows, run / "model")
