@@ -1,9 +1,14 @@
 import json
+import sys
 
 import pytest
 
 from medistill.compare.run import MICRO_BATCHES, at_equal_memory
+from medistill.engine.plan.plan import make_plan
+from medistill.engine.plan.probe import Measure
+from medistill.recipe import Recipe
 from tests.compare.conftest import tiny_comparison
+from tests.engine.plan.test_plan import MB, measure
 
 
 def sizes(comparison) -> dict[str, int]:
@@ -27,8 +32,16 @@ def test_micro_batches_are_measured_once_and_kept(tmp_path):
     }
 
 
-@pytest.mark.slow
-def test_plenty_of_memory_takes_whole_windows(tmp_path):
-    fitted = at_equal_memory(tiny_comparison(memory=10**10), tmp_path)
-    assert sizes(fitted) == {"clip": 8, "msd": 8}
-    assert json.loads((tmp_path / MICRO_BATCHES).read_text()) == {"clip": 8, "msd": 8}
+@pytest.mark.parametrize(("memory", "sizes_wanted"), [(10**10, (8, 8)), (250 * MB, (8, 6)), (200 * MB, (8, 4))])
+def test_each_objective_takes_what_its_own_measures_leave_room_for(tmp_path, monkeypatch, memory, sizes_wanted):
+    """100 MB, and a pair takes 10 MB without a teacher and 20 with one; plenty of memory takes whole windows."""
+
+    def measured(recipe: Recipe, **_: bool) -> Measure:
+        a_pair = 10 if recipe.objective == "clip" else 20
+        return measure(recipe.micro_batch, (100 + a_pair * recipe.micro_batch) * MB)
+
+    monkeypatch.setattr(sys.modules[make_plan.__module__], "run_probe", measured)
+    fitted = at_equal_memory(tiny_comparison(memory=memory), tmp_path)
+    wanted = dict(zip(("clip", "msd"), sizes_wanted, strict=True))
+    assert sizes(fitted) == wanted
+    assert json.loads((tmp_path / MICRO_BATCHES).read_text()) == wanted
