@@ -42,13 +42,15 @@ def test_no_recipe_raises_a_false_alarm_from_its_random_start(name, tmp_path):
         window=32 if large else 64,
         micro_batch=16 if large else 4,
         micro_per_step=min(RECIPES[name]().micro_per_step, 2),
-        epochs=1 if large else 9,
+        max_tokens=16 if large else RECIPES[name]().max_tokens,  # at 128, texts take four fifths of the time
+        epochs=1 if large else 6,
+        validate_every=1.0 if large else 0.5,
         workers=0,
     )
     pretrain(recipe, tmp_path / "corpus", tmp_path / "run", watch=lambda *event: None)
     steps = [line["step"] for line in read_track(tmp_path / "run") if "val/loss" in line]
     shutil.rmtree(tmp_path / "run")  # a large recipe's checkpoint takes 2 GB
-    assert len(steps) == recipe.epochs
+    assert len(steps) >= recipe.epochs
     assert large or sum(step >= EARLIEST for step in steps) >= PATIENCE
 
 

@@ -32,9 +32,13 @@ def test_micro_batches_are_measured_once_and_kept(tmp_path):
     }
 
 
-@pytest.mark.parametrize(("memory", "sizes_wanted"), [(10**10, (8, 8)), (250 * MB, (8, 6)), (200 * MB, (8, 4))])
-def test_each_objective_takes_what_its_own_measures_leave_room_for(tmp_path, monkeypatch, memory, sizes_wanted):
-    """100 MB, and a pair takes 10 MB without a teacher and 20 with one; plenty of memory takes whole windows."""
+@pytest.mark.parametrize(
+    ("memory", "sizes_wanted"), [(10**10, (8, 8)), (250 * MB, (8, 6)), (200 * MB, (8, 4))]
+)
+def test_each_objective_takes_what_its_own_measures_leave_room_for(
+    tmp_path, monkeypatch, memory, sizes_wanted
+):
+    """A pair takes 10 MB without a teacher, 20 with one. Plenty of memory takes whole windows."""
 
     def measured(recipe: Recipe, **_: bool) -> Measure:
         a_pair = 10 if recipe.objective == "clip" else 20
