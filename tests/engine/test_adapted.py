@@ -10,13 +10,13 @@ from benchmarks.adapters import counted
 from medistill.engine.checkpoint import load_checkpoint
 from medistill.engine.objectives import make_method
 from medistill.engine.plan.probe import _measured
-from medistill.engine.step import Batching, train_window
+from medistill.engine.step import Batching
 from medistill.model.adapters import ALPHA, adapt, adapted_layers, merged_weights
 from medistill.model.saved import load
 from medistill.pretrain import pretrain
 from medistill.recipe import Encoder, from_config, to_config
 from tests.conftest import tiny_model, tiny_recipe, tiny_window
-from tests.engine.test_step import Steps
+from tests.engine.test_memory_shortage import trained
 from tests.model.test_adapters import adapted_model, adapted_recipe
 from tests.test_pretrain import BrokenOff, assert_same_weights, break_off_after, silent, weights
 
@@ -31,16 +31,7 @@ OBJECTIVES = {
 
 def gradient(fabric, method, model, micro: int) -> dict[str, torch.Tensor]:
     """Of one optimizer step over a window of 8 pairs."""
-    steps = Steps(model)
-    train_window(
-        fabric,
-        fabric.setup_module(model),
-        method,
-        tiny_window(model),
-        batching=Batching(micro, 8),
-        optimizer_step=steps,
-    )
-    return steps.gradients[0]
+    return trained(fabric, model, method, Batching(micro, 8))[0]
 
 
 def with_soft_targets(method):
