@@ -11,6 +11,7 @@ import torch
 
 import medistill
 from medistill.data.corpus import open_corpus
+from medistill.data.loader.wording import wordings
 from medistill.engine.checkpoint import load_checkpoint
 from medistill.engine.features import FOLDER, Revisited, keep_features
 from medistill.engine.optimizer import make_fabric
@@ -135,7 +136,7 @@ def test_features_of_another_tower_size_or_tokenizer_are_not_taken(fresh):
 
     def features(fabric=fabric, seed=0, **changes):
         model = tiny_model(locked_recipe("image", "text", **changes), seed=seed)
-        given = {"options": [(text,) for text in rows.texts], "fabric": fabric, "bar": nullcontext}
+        given = {"texts": rows.texts, "fabric": fabric, "bar": nullcontext}
         keep_features(model, rows, **given)
         return keep_features(model, rows, **given)  # the same, though its tokenizer has been used by now
 
@@ -192,14 +193,17 @@ def test_where_nothing_can_be_kept_each_window_computes_its_own_of_plain_images(
     torch.testing.assert_close(student(tmp_path / "run"), student(both), rtol=1e-5, atol=1e-6)
 
 
-def test_texts_drawn_anew_each_epoch_are_left_to_the_windows(fresh, caplog):
+def test_texts_drawn_anew_each_epoch_are_left_to_the_windows(fresh, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     rows = open_corpus(fresh).split("train")
-    options = [(text, f"{text} clear") for text in rows.texts]
-    model = tiny_model(locked_recipe("text"))
-    assert keep_features(model, rows, options, fabric=make_fabric("32"), bar=nullcontext).text is None
+    recipe = locked_recipe("text", text_part="sentences")
+    texts = wordings(rows, recipe.section, seed=0, part=recipe.text_part).fixed
+    model = tiny_model(recipe)
+    assert keep_features(model, rows, texts, fabric=make_fabric("32"), bar=nullcontext).text is None
     assert kept(fresh) == []
     assert "window by window" in caplog.text
+    pretrain(recipe, fresh, tmp_path / "run", watch=silent)
+    assert kept(fresh) == []
 
 
 def test_augmentation_says_that_it_cannot_act_on_a_locked_tower(fresh, both, tmp_path, caplog):

@@ -97,7 +97,7 @@ def make_trainer(
     model = start_model(recipe, rows.texts, rows.patient_ids)
     if fabric.global_rank:
         torch.manual_seed(recipe.seed + fabric.global_rank)  # the same model, but dropout of its own
-    texts = wordings(rows, recipe.section, seed=recipe.seed)
+    texts = wordings(rows, recipe.section, seed=recipe.seed, part=recipe.text_part)
     if recipe.augment and recipe.image.locked:
         log.info("image.locked: images are not augmented, since the features are those of the plain images")
     loader = WindowLoader(
@@ -113,7 +113,7 @@ def make_trainer(
         workers=recipe.workers,
         share=(fabric.global_rank, fabric.world_size),
         device=fabric.device,
-        kept=keep_features(model, rows, texts.options, fabric=fabric, bar=bar),
+        kept=keep_features(model, rows, texts.fixed, fabric=fabric, bar=bar),
     )
     validate = make_validate(validation, size=recipe.size, most=recipe.validation_pairs)
     card = rows.corpus.card

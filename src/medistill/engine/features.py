@@ -37,25 +37,25 @@ Parts = Generator[Float32[np.ndarray, "b e"]]
 
 
 def keep_features(
-    model: DualEncoder, rows: Rows, options: Sequence[Sequence[str]], *, fabric: Fabric, bar: Bar
+    model: DualEncoder, rows: Rows, texts: Sequence[str] | None, *, fabric: Fabric, bar: Bar
 ) -> Kept:
     """The features of the model's locked towers for these rows, found beside the corpus or put there.
 
-    Texts of which an epoch draws one are left to each window. On several ranks the first one computes.
+    On several ranks the first one computes.
 
-    options   the texts each row may have
+    texts   of the rows; None if epochs differ: the features of texts are then left to each window
     """
     if not (model.image.locked or model.text.locked):
         return Kept()
     model.to(fabric.device)
     if ranks() > 1:
-        from_first_rank(lambda: len(_both(model, rows, options, fabric, bar)))
-    return _both(model, rows, options, fabric, bar)
+        from_first_rank(lambda: len(_both(model, rows, texts, fabric, bar)))
+    return _both(model, rows, texts, fabric, bar)
 
 
-def _both(model: DualEncoder, rows: Rows, options: Sequence[Sequence[str]], fabric: Fabric, bar: Bar) -> Kept:
+def _both(model: DualEncoder, rows: Rows, texts: Sequence[str] | None, fabric: Fabric, bar: Bar) -> Kept:
     image = _of_images(model, rows, fabric, bar) if model.image.locked else None
-    return Kept(image, _of_texts(model, rows, options, fabric, bar) if model.text.locked else None)
+    return Kept(image, _of_texts(model, rows, texts, fabric, bar) if model.text.locked else None)
 
 
 def tower_hashes(model: DualEncoder) -> dict[str, str]:
@@ -108,12 +108,11 @@ def _of_images(model: DualEncoder, rows: Rows, fabric: Fabric, bar: Bar) -> Floa
 
 
 def _of_texts(
-    model: DualEncoder, rows: Rows, options: Sequence[Sequence[str]], fabric: Fabric, bar: Bar
+    model: DualEncoder, rows: Rows, texts: Sequence[str] | None, fabric: Fabric, bar: Bar
 ) -> Float32[np.ndarray, "n e"] | None:
-    if any(len(texts) > 1 for texts in options):
+    if texts is None:
         log.info("the features of the locked text tower are computed window by window: texts are drawn anew")
         return None
-    texts = [text for (text,) in options]
 
     def parts() -> Parts:
         with bar() as on_progress:

@@ -17,6 +17,7 @@ ADDED: Mapping[str, Any] = {
     "fastclip_version": "v1",
     "graphs": "auto",
     "head": "linear",
+    "text_part": "whole",
     "folds": 0,
     "fold": 0,
 }

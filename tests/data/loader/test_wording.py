@@ -1,10 +1,14 @@
-"""The text of a pair: the corpus's own, a section, or one of two anew each epoch."""
+"""The text of a pair: the corpus's own, a section, one of two anew each epoch, or a part of it."""
+
+from collections import Counter
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
 from medistill.data.loader.wording import Wordings, wordings
+from medistill.data.report.sentences import sentences
 
 REPORTS = [
     ("Both.", "Heart is large.", "Large heart."),
@@ -47,6 +51,29 @@ def test_a_draw_depends_on_epoch_row_and_seed_alone():
     assert Wordings(texts, seed=0).texts(places[::-1]) == drawn[::-1]
     assert Wordings(texts, seed=1).texts(places) != drawn
     assert Wordings(texts, seed=0).texts(places + np.array([1, 0])) != drawn
+
+
+def test_half_of_the_texts_are_cut_to_some_of_their_sentences_in_order():
+    report = "One is large. Two is clear. Three has a 1.5 cm nodule. Four is normal."
+    texts = Wordings([(report,), ("But one sentence.",)] * 500, seed=0, part="sentences")
+    places = np.array([[1, row] for row in range(1000)])
+    said = texts.texts(places)
+    assert set(said[1::2]) == {"But one sentence."}
+    cut = [text for text in said[::2] if text != report]
+    assert 200 < len(cut) < 300
+    in_order = [subset for size in (1, 2, 3) for subset in combinations(sentences(report), size)]
+    assert set(cut) == {" ".join(subset) for subset in in_order}
+    by_size = Counter(len(sentences(text)) for text in cut)
+    assert min(by_size[size] for size in (1, 2, 3)) > 60
+    assert texts.texts(places[::-1]) == said[::-1]
+    assert texts.texts(places + np.array([1, 0])) != said
+    assert len(texts.codes(places).unique()) == 2, "pairs are told apart by their whole texts"
+
+
+def test_texts_are_fixed_unless_epochs_differ():
+    assert Wordings([("A. B.",), ("C.",)], seed=0).fixed == ["A. B.", "C."]
+    assert Wordings([("A. B.",), ("C.", "D.")], seed=0).fixed is None
+    assert Wordings([("A. B.",), ("C.",)], seed=0, part="sentences").fixed is None
 
 
 def test_codes_are_equal_where_the_normalized_texts_are():

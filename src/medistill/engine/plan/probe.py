@@ -153,7 +153,7 @@ def synthetic_window(
 def _kept(recipe: Recipe, model: DualEncoder, pairs: int) -> Kept:
     """Zeros, where a run keeps features."""
     image = np.zeros((pairs, model.image.width), np.float32) if model.image.locked else None
-    drawn = recipe.section == "random"
+    drawn = recipe.section == "random" or recipe.text_part != "whole"
     text = np.zeros((pairs, model.text.width), np.float32) if model.text.locked and not drawn else None
     return Kept(image, text)
 
