@@ -10,7 +10,7 @@ from medistill.recipe.config import (
     with_added,
 )
 from medistill.recipe.fields import Encoder, Recipe
-from medistill.recipe.ready import RECIPES, chest_resnet50, chest_vitb, msd_paper, quickstart, small
+from medistill.recipe.ready import RECIPES, chest_resnet50, chest_vitb, indiana, msd_paper, quickstart, small
 
 __all__ = [
     "ADDED",
@@ -22,6 +22,7 @@ __all__ = [
     "chest_vitb",
     "differing_fields",
     "from_config",
+    "indiana",
     "msd_paper",
     "quickstart",
     "read_config",
