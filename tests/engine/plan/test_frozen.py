@@ -50,9 +50,10 @@ def test_a_probe_is_given_features_as_a_run_is(fabric):
     assert window.images.numel() == window.tokens.numel() == 0
     assert window.image_lower.shape == (6, 16)
     assert lower_bytes(fabric, recipe, model) == 4 * (16 + 16)
-    drawn = synthetic_window(dataclasses.replace(recipe, section="random"), model, 6)
-    assert drawn.text_lower is None
-    assert drawn.tokens.shape == (6, recipe.max_tokens)
+    for changes in ({"section": "random"}, {"text_part": "sentences"}):
+        drawn = synthetic_window(dataclasses.replace(recipe, **changes), model, 6)
+        assert drawn.text_lower is None
+        assert drawn.tokens.shape == (6, recipe.max_tokens)
 
 
 def test_the_bytes_of_what_frozen_layers_make_are_measured(fabric):
