@@ -41,8 +41,8 @@ def small() -> Recipe:
 def indiana() -> Recipe:
     """Ten to fifteen minutes on two CPU cores for the Indiana radiographs: `small` for some thousand reports.
 
-    With so few, learning them by heart is what binds: half of the time a text is cut to some of its sentences,
-    and the optimizer steps every 64 pairs. Figures are in docs/real-data.md.
+    With so few, learning them by heart is what binds: half of the time a text is cut to some of its
+    sentences, and the optimizer steps every 64 pairs. Figures are in docs/real-data.md.
 
     Memory: as `small`, whose towers it has, with 24 MB of activations a micro-batch, one tower at a time.
     """
