@@ -77,7 +77,8 @@ class Msd(ByTower):
 
     @torch.no_grad()
     def _encode(self, window: Window, chunks: list[slice]) -> None:
-        keys = [self._keys(window.part(rows, self.fabric.device)) for rows in chunks]
+        read = window.whole or window
+        keys = [self._keys(read.part(rows, self.fabric.device)) for rows in chunks]
         self.own = Keys(*(torch.cat(x) for x in zip(*keys, strict=True)))
         self.window_keys = self.own.gathered()
         self.teacher_scale = self._log_scale.exp()

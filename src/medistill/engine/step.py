@@ -68,12 +68,16 @@ def with_frozen_parts(fabric: Fabric, student: _FabricModule, window: Window, ba
     model = separable(student)
     if model is None:
         return window
+    whole = window.whole
     for tower in TOWERS:
         own: Tower = getattr(model, tower)
         if own.splits and getattr(window, f"{tower}_lower") is None:
             pairs = min(batching.size(tower), POOLED_AT_ONCE) if own.locked else batching.size(tower)
             lower = _lower_part(fabric, model, tower, window, pairs)
             window = _replaced(window, tower, lower, whole=own.locked)
+    if whole is not None:
+        whole = replace(whole, images=window.images, image_lower=window.image_lower)
+        window = replace(window, whole=with_frozen_parts(fabric, student, whole, batching))
     return window
 
 

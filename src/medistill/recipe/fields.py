@@ -63,7 +63,8 @@ class Recipe:
     """What of a report to train on: the corpus's text, one section of it, or one drawn anew each epoch.
     Validation and evaluation take the text."""
     text_part: Literal["whole", "sentences"] = "whole"
-    """What is read of it: the whole, or half of the time some of its sentences, drawn anew each epoch."""
+    """What the student reads of it: the whole, or half of the time some of its sentences, drawn anew each
+    epoch. A teacher and validation read the whole."""
     max_tokens: int = 96
     """Reports are cut to this many tokens."""
     vocabulary: int = 2000

@@ -1,7 +1,7 @@
 """Windows of pairs: decoded, augmented, tokenized and identified, on the host."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count, islice
 from multiprocessing.util import Finalize
@@ -34,7 +34,7 @@ Places = Int[np.ndarray, "_ 2"]
 Asked = Float32[np.ndarray, "_ 267"] | None
 """What a card has yet to make of the images; None if that is done, or nothing."""
 Chunk = Packed
-"""Token ids, what a card is asked for if it is, mask and images of some pairs."""
+"""Of some pairs: token ids of each reading, what a card is asked for if it is, masks of each, images."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Window:
     """The same of texts: a row a token, or a row a text."""
     row: Int[Tensor, " n"] | None = None
     """Place of each pair in the corpus, for an objective that remembers pairs."""
+    whole: "Window | None" = None
+    """The same pairs with the whole of texts of which these are cut: a teacher reads them."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -215,19 +217,20 @@ class _Chunks(Dataset[Chunk]):
         self.size, self.seed, self.augmented, self.on_card = size, seed, augmented, on_card
 
     def __getitem__(self, places: Places) -> Chunk:
-        images, ids = np.zeros((len(places), 0, 0), np.uint8), torch.zeros(len(places), 0, dtype=torch.long)
-        mask = ids.bool()
+        images, none = np.zeros((len(places), 0, 0), np.uint8), torch.zeros(len(places), 0, dtype=torch.long)
+        read = [(none, none.bool())]
         if self.read_image:
             rows: list[int] = places[:, 1].tolist()
             images = np.stack([letterbox(self.read_image(row), self.size) for row in rows])
         if self.tokenize:
-            ids, mask = self.tokenize(self.wordings.texts(places))
+            read = [self.tokenize(texts) for texts in self.wordings.readings(places)]
         asked = list[np.ndarray]()
         if self.augmented and self.on_card:
             asked = [settings(draws(places, seed=self.seed))]
         elif self.augmented:
             images = augment(images, places, seed=self.seed)
-        return packed([ids.numpy(), *asked, mask.numpy(), images])
+        tokens, masks = zip(*read, strict=True)
+        return packed([*(ids.numpy() for ids in tokens), *asked, *(mask.numpy() for mask in masks), images])
 
 
 def _endless(share: Callable[..., list[Places]], epoch: int, number: int) -> Iterator[Places]:
@@ -253,11 +256,14 @@ def _windows(
     """Each window of the order, put together of its chunks."""
     for places in order:
         made = [unpacked(chunk) for chunk in islice(chunks, len(_cut(places)))]
-        tokens, *asked, mask, images = zip(*made, strict=True)
-        columns = (torch.from_numpy(np.concatenate(images)), _padded(tokens, pad), _padded(mask, False))
-        row = torch.from_numpy(places[:, 1])
-        codes = wordings.codes(places)
-        window = Window(*columns, study[row], codes, row=row, **kept.lower(places[:, 1]))
+        *columns, images = zip(*made, strict=True)
+        readings = 2 if wordings.cut else 1
+        tokens, asked, masks = columns[:readings], columns[readings:-readings], columns[-readings:]
+        texts = [(_padded(ids, pad), _padded(mask, False)) for ids, mask in zip(tokens, masks, strict=True)]
+        pixels, row = torch.from_numpy(np.concatenate(images)), torch.from_numpy(places[:, 1])
+        ids = {"study": study[row], "text": wordings.codes(places), "row": row, **kept.lower(places[:, 1])}
+        window, *whole = (Window(pixels, *text, **ids) for text in texts)
+        window = replace(window, whole=whole[0] if whole else None)
         yield window, np.concatenate(asked[0]) if asked else None
 
 
@@ -273,10 +279,14 @@ def _padded(parts: Sequence[np.ndarray], value: int) -> Tensor:
 
 def _for_card(window: Window, asked: Asked, device: torch.device) -> Window:
     """In pinned memory, and augmented if that is still to be done."""
-    pinned = {name: column.pin_memory() for name, column in vars(window).items() if column is not None}
-    window = Window(**pinned)
+    columns = {name: column for name, column in vars(window).items() if column is not None}
+    whole: Window | None = columns.pop("whole", None)
+    window = Window(**{name: column.pin_memory() for name, column in columns.items()})
     if asked is not None:
         augment_on(device, window.images, torch.from_numpy(asked).pin_memory())
+    if whole is not None:
+        tokens, mask = whole.tokens.pin_memory(), whole.mask.pin_memory()
+        window = replace(window, whole=replace(window, tokens=tokens, mask=mask))
     return window
 
 

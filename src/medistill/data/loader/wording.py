@@ -19,7 +19,8 @@ TextPart = Literal["whole", "sentences"]
 class Wordings:
     """The texts a row may have; where it has several, each epoch draws one of them by (seed, epoch, row).
 
-    part   what is read of it: the whole, or half of the time some of its sentences, drawn by the same three
+    part   what a student reads of it: the whole, or half of the time some of its sentences, drawn by the
+           same three; a teacher always reads the whole
     """
 
     def __init__(self, options: Sequence[Sequence[str]], *, seed: int, part: TextPart = "whole") -> None:
@@ -33,16 +34,23 @@ class Wordings:
     def __len__(self) -> int:
         return len(self.options)
 
-    def texts(self, places: Int[np.ndarray, "n 2"]) -> list[str]:
-        """Of pairs by their (epoch, row)."""
+    def readings(self, places: Int[np.ndarray, "n 2"]) -> list[list[str]]:
+        """The texts of pairs by their (epoch, row): as a student reads them and, if they are cut, whole."""
         pairs: list[tuple[int, int]] = places.tolist()
-        whole = [(self.options[row][self._drawn(epoch, row)], epoch, row) for epoch, row in pairs]
-        return [text if self.part == "whole" else self._cut(text, epoch, row) for text, epoch, row in whole]
+        whole = [self.options[row][self._drawn(epoch, row)] for epoch, row in pairs]
+        if not self.cut:
+            return [whole]
+        return [[self._part(text, *pair) for text, pair in zip(whole, pairs, strict=True)], whole]
+
+    @property
+    def cut(self) -> bool:
+        """Whether a student reads parts of texts."""
+        return self.part != "whole"
 
     @property
     def fixed(self) -> list[str] | None:
         """The text of each row, if it is the same in every epoch."""
-        if self.part != "whole" or any(len(texts) > 1 for texts in self.options):
+        if self.cut or any(len(texts) > 1 for texts in self.options):
             return None
         return [text for (text,) in self.options]
 
@@ -55,7 +63,7 @@ class Wordings:
         several = len(self.options[row])
         return int(self._random(epoch, row, _OF_SEVERAL).integers(several)) if several > 1 else 0
 
-    def _cut(self, text: str, epoch: int, row: int) -> str:
+    def _part(self, text: str, epoch: int, row: int) -> str:
         """The text, or some but not all of its sentences in their order: any number is as likely."""
         said = sentences(text)
         random = self._random(epoch, row, _OF_SENTENCES)
