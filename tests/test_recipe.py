@@ -35,16 +35,17 @@ def test_a_config_of_an_earlier_version_lacks_what_was_added_to_towers():
 def test_no_recipe_raises_a_false_alarm_from_its_random_start(name, tmp_path):
     """Small towers go on beyond the step from which collapse can be declared, large ones only start."""
     large = RECIPES[name]().size == 224
+    micro_per_step = min(RECIPES[name]().micro_per_step, 2)
     prepare(PhantomSource(count=80 if large else 400), tmp_path / "corpus")
     recipe = dataclasses.replace(
         RECIPES[name](),
         size=64,
         window=32 if large else 64,
         micro_batch=16 if large else 4,
-        micro_per_step=min(RECIPES[name]().micro_per_step, 2),
+        micro_per_step=micro_per_step,
         max_tokens=16 if large else RECIPES[name]().max_tokens,  # at 128, texts take four fifths of the time
-        epochs=1 if large else 6,
-        validate_every=1.0 if large else 0.5,
+        epochs=1 if large else 6 * micro_per_step,
+        validate_every=1.0 if large else 0.5 * micro_per_step,
         workers=0,
     )
     pretrain(recipe, tmp_path / "corpus", tmp_path / "run", watch=lambda *event: None)

@@ -34,8 +34,9 @@ def expect_scores(page):
 
 
 def expect_cases(page, marked_for, count=10):
+    # until then the hits are those of an earlier search
+    page.locator("#cases-state", has_text=f"; marked: {marked_for}").wait_for()
     hits = page.locator("#hits > li")
-    hits.nth(count - 1).wait_for()
     assert hits.count() == count
     assert "nearest of" in page.locator("#cases-state").inner_text()
     for i in range(count):
