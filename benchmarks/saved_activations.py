@@ -13,8 +13,13 @@ class SavedActivations:
 
     def __init__(self, apart_from: Iterable[Tensor]):
         self.now, self.peak = 0, 0
-        self._apart = {t.untyped_storage().data_ptr() for t in apart_from}
+        self._apart = set[int]()
         self._holders: Counter[int] = Counter()
+        self.leave_out(apart_from)
+
+    def leave_out(self, tensors: Iterable[Tensor]) -> None:
+        """Do not count these from here on: they live anyway, at least as long as the account."""
+        self._apart |= {t.untyped_storage().data_ptr() for t in tensors}
 
     def hold(self, tensor: Tensor) -> "_Saved":
         """Called by autograd with a tensor it saves."""

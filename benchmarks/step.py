@@ -5,7 +5,8 @@
 
 Throughput is that of whole windows with optimizer steps, relative to clip at the same micro-batch: the
 median over repeats in which the objectives take turns, one model in memory at a time. Peak activation bytes
-are counted: what autograd keeps for the backward pass, weights and window apart. They are the same on every
+are counted: what autograd keeps for the backward pass, apart from what is there anyway: weights, the window,
+and the window's keys or cached gradients, which have a figure of their own. They are the same on every
 machine.
 """
 
@@ -17,16 +18,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from unittest import mock
 
 import torch
 from lightning_fabric import Fabric
 from saved_activations import saved_activations
 
 from medistill.data.loader import Window
+from medistill.engine.keys import Keys
+from medistill.engine.method import Method
 from medistill.engine.objectives import batching_of, make_method, steps_every
 from medistill.engine.optimizer import make_optimizer, take_step
 from medistill.engine.plan.probe import model_at_random, synthetic_window
 from medistill.engine.step import train_window
+from medistill.model.dual import Embeddings
 from medistill.recipe import RECIPES, Recipe
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
@@ -39,6 +44,7 @@ class Entrant:
     """An objective with its own student, ready to train windows."""
 
     recipe: Recipe
+    method: Method
     run: Callable[[Window], None]
     parameters: list[torch.Tensor]
 
@@ -61,7 +67,7 @@ def entrant(recipe: Recipe, fabric: Fabric) -> Entrant:
             optimizer_step=lambda: take_step(fabric, student, optimizer, recipe.clip_norm),
         )
 
-    return Entrant(recipe, run, list(model.parameters()))
+    return Entrant(recipe, method, run, list(model.parameters()))
 
 
 def recipes(base: Recipe, objectives: list[str], window: int) -> list[Recipe]:
@@ -97,11 +103,25 @@ def warm_seconds(recipe: Recipe, window: Window, fabric: Fabric) -> float:
     return seconds_of(each, window, fabric)
 
 
-def activation_bytes(run: Entrant, window: Window) -> int:
-    """Peak of what one window keeps for the backward pass."""
+def activation_bytes(run: Entrant, window: Window) -> tuple[int, int]:
+    """Peak of what one window keeps for the backward pass; keys or cached gradients held beside it."""
+    opened = run.method.open_window
     with saved_activations(apart_from=run.parameters) as account:
-        run.run(window)
-    return account.peak
+
+        def open_window(*arguments: object) -> None:
+            opened(*arguments)
+            account.leave_out(held(run.method))
+
+        with mock.patch.object(run.method, "open_window", open_window):
+            run.run(window)
+    sizes = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held(run.method)}
+    return account.peak, sum(sizes.values())
+
+
+def held(method: Method) -> list[torch.Tensor]:
+    """What the method has of a window until the next: teacher keys, or the gradient of its embeddings."""
+    kept = [value for value in vars(method).values() if isinstance(value, Keys | Embeddings)]
+    return [x for value in kept for x in (vars(value).values() if isinstance(value, Keys) else value)]
 
 
 def window_bytes(window: Window) -> int:
@@ -124,7 +144,8 @@ def rows(
             row = {"objective": recipe.objective, "window": size, "micro_batch": micro}
             row["micro_per_step"] = every
             row["relative_throughput"] = speed[recipe.objective, every] if size == window else None
-            row["peak_activation_bytes"] = activation_bytes(entrant(recipe, fabric), cut(drawn, size))
+            peak, keys = activation_bytes(entrant(recipe, fabric), cut(drawn, size))
+            row["peak_activation_bytes"], row["window_key_bytes"] = peak, keys
             row["window_input_bytes"] = window_bytes(cut(drawn, size))
             if fabric.device.type == "cuda":
                 row["cuda_peak_bytes"] = cuda_peak(recipe, cut(drawn, size), fabric)
@@ -164,11 +185,12 @@ def main() -> None:
     if options.json:
         json.dump(table, sys.stdout)
         return
-    print("objective  window  micro-batch  per step  throughput  activations, MB  input, MB")
+    print("objective  window  micro-batch  per step  throughput  activations, MB  keys, MB  input, MB")
     for row in table:
         speed = f"{row['relative_throughput']:.2f}" if row["relative_throughput"] else ""
         figures = f"{row['window']:>6}  {row['micro_batch']:>11}  {row['micro_per_step']:>8}  {speed:>10}"
-        megabytes = f"{row['peak_activation_bytes'] / 1e6:>15.2f}  {row['window_input_bytes'] / 1e6:>9.2f}"
+        counted = (row[f"{what}_bytes"] / 1e6 for what in ("peak_activation", "window_key", "window_input"))
+        megabytes = "  ".join(f"{size:>{width}.2f}" for size, width in zip(counted, (15, 8, 9), strict=True))
         print(f"{row['objective']:<9}  {figures}  {megabytes}")
 
 

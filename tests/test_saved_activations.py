@@ -25,6 +25,18 @@ def test_what_is_not_said_to_live_anyway_counts():
     assert saved.peak == 5 * 4 * 4
 
 
+def test_what_begins_to_live_anyway_counts_no_more():
+    weight = torch.randn(4, 3, requires_grad=True)
+    with saved_activations([weight]) as saved:
+        keys = torch.randn(7, 3)
+        (torch.randn(5, 4) @ weight @ keys.T).sum().backward()
+        assert saved.peak == (5 * 4 + 7 * 3) * 4
+        saved.leave_out([keys])
+        saved.peak = 0
+        (torch.randn(5, 4) @ weight @ keys.T).sum().backward()
+    assert saved.peak == 5 * 4 * 4
+
+
 def test_views_of_one_storage_count_once_and_parameters_not_at_all():
     weight = torch.randn(6, requires_grad=True)
     x = torch.randn(2, 6)
