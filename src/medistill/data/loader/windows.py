@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count, islice
 from multiprocessing.util import Finalize
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -261,8 +261,9 @@ def _windows(
         tokens, asked, masks = columns[:readings], columns[readings:-readings], columns[-readings:]
         texts = [(_padded(ids, pad), _padded(mask, False)) for ids, mask in zip(tokens, masks, strict=True)]
         pixels, row = torch.from_numpy(np.concatenate(images)), torch.from_numpy(places[:, 1])
-        ids = {"study": study[row], "text": wordings.codes(places), "row": row, **kept.lower(places[:, 1])}
-        window, *whole = (Window(pixels, *text, **ids) for text in texts)
+        known: dict[str, Any] = {"study": study[row], "text": wordings.codes(places), "row": row}
+        known |= kept.lower(places[:, 1])
+        window, *whole = (Window(pixels, *text, **known) for text in texts)
         window = replace(window, whole=whole[0] if whole else None)
         yield window, np.concatenate(asked[0]) if asked else None
 
