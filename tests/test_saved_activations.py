@@ -1,8 +1,16 @@
 import gc
+import importlib
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
 from benchmarks.saved_activations import saved_activations
+from lightning_fabric import Fabric
 from torch import nn
+
+from medistill.engine.plan.probe import model_at_random, synthetic_window
+from medistill.recipe import small
 
 
 def test_saved_bytes_are_those_counted_by_hand():
@@ -57,3 +65,21 @@ def test_the_peak_is_that_of_one_micro_batch_when_they_follow_one_another():
                 net(torch.randn(16, 8)).sum().backward()
         peaks.append(saved.peak)
     assert peaks[0] == peaks[1] > 0
+
+
+@pytest.mark.parametrize("objective", ["msd", "gradcache"])
+def test_a_larger_window_adds_keys_and_hardly_any_activations(objective, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")  # as a script finds its neighbours
+    step = importlib.import_module("benchmarks.step")
+    recipe = replace(small(), objective=objective, size=32, max_tokens=16, micro_batch=2, micro_per_step=1)
+    fabric, drawn = (
+        Fabric(accelerator="cpu", devices=1),
+        synthetic_window(recipe, model_at_random(recipe), 64),
+    )
+    counted = [
+        step.activation_bytes(step.entrant(replace(recipe, window=pairs), fabric), step.cut(drawn, pairs))
+        for pairs in (2, 64)
+    ]
+    (peak, keys), (larger_peak, larger_keys) = counted
+    assert larger_keys - keys >= 62 * 2 * recipe.dim * 4  # float32, both modalities
+    assert larger_peak - peak <= 3 * 2 * 62 * 4  # rows of similarities and targets of a micro-batch
