@@ -27,10 +27,11 @@ def run(*arguments: object) -> None:
 
 
 def test_small_learns_medpix_from_scratch(tmp_path):
+    """A third of the epochs of docs/real-data.md reach the most of it: recall@10 .288, AUROC .823."""
     texts = ["--text", "modality", "plane", "location", "caption", "--classes", "region", "--size", 96]
     run("prepare", "csv", real("medpix/train.csv"), "--out", tmp_path / "train", "--test", 0, *texts)
     run("prepare", "csv", real("medpix/dev.csv"), "--out", tmp_path / "dev", "--val", 0, "--test", 1, *texts)
-    run("train", "small", "--data", tmp_path / "train", "--out", tmp_path / "run")
+    run("train", "small", "--data", tmp_path / "train", "--out", tmp_path / "run", "--epochs", 10)
     out = tmp_path / "evaluation"
     run("evaluate", tmp_path / "run", "--data", tmp_path / "dev", "--prompts", PROMPTS, "--out", out)
     metrics = json.loads((out / "metrics.json").read_text())
@@ -49,7 +50,8 @@ def test_small_goes_through_covid_cxr_without_a_false_step(tmp_path):
         run("prepare", "csv", source, "--out", corpus, "--classes", "finding", *shape)
     assert refused.value.code == 1
     run("prepare", "csv", source, "--out", corpus, "--classes", "finding", *shape, "--allow-rejects")
-    run("train", "small", "--data", corpus, "--out", tmp_path / "run", "--min-patients", 10)
+    # Nothing is learned here however long it goes on; the collapse watch has no say in so few steps.
+    run("train", "small", "--data", corpus, "--out", tmp_path / "run", "--min-patients", 10, "--epochs", 4)
     run("evaluate", tmp_path / "run", "--data", corpus, "--out", tmp_path / "evaluation")
     metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     assert 0 <= metrics["retrieval"]["i2t_r@10"]["value"] <= 1

@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 ALONE = Path(__file__).parents[1] / "alone.py"
+ONE_BY_ONE = ALONE.with_name("one_by_one.py")
 TORCHS = "torchinductor_"
 """An empty folder among the temporary files, which torch makes when its compiler is imported."""
 TRAINING = "--epochs 1 --window 16 --micro-batch 8 --min-patients 1"
+PLANNING = "--window 2 --micro-batch 1 --min-patients 1"
 SERVING = """
 import json, subprocess, sys, urllib.request
 
@@ -102,7 +104,7 @@ COMMANDS = (
     "prepare phantom --count 120 --val .2 --test .3 --out corpus",
     "prepare folder films --out films-corpus --val .3 --patient-is-study",
     "check corpus --out checked",
-    f"plan quickstart --memory 700MB --data corpus {TRAINING}",
+    f"plan quickstart --memory 4GB --data corpus {PLANNING}",
     f"train quickstart --data corpus --out run {TRAINING}",
     f"train quickstart --data corpus --out towers {TRAINING} --image.pretrained vit --channels 3 --size 32 "
     "--text.pretrained bert --max-tokens 16",
@@ -136,13 +138,14 @@ def save_vits(folder: Path) -> None:
 def test_no_command_asks_the_network_or_writes_beside_its_folders(home):
     lay_out(home.work)
     save_vits(home.work / "vits-start")
-    for command in COMMANDS:
-        end = home.run("-m", "medistill", *command.split())
-        assert (end["status"], end["connections"], end["datagrams"], end["abroad"]) == (0, 0, 0, 0), (
-            command,
-            end["said"],
-        )
-        assert home.strays == [], command
+    ends = home.work.with_name("ends.json")
+    said = home.run(str(ONE_BY_ONE), str(ends), *COMMANDS)["said"]
+    told = json.loads(ends.read_text())
+    for end in told:
+        sent = (end["connections"], end["datagrams"], end["abroad"])
+        assert (end["status"], *sent) == (0, 0, 0, 0), (end["command"], said)
+        assert [path for path in end["left"] if not Path(path).name.startswith(TORCHS)] == [], end["command"]
+    assert [end["command"] for end in told] == list(COMMANDS)
     for program, own_connections in ((SERVING, 1), (QUICKSTART, 0)):
         end = home.run("-c", program)
         assert (end["status"], end["connections"], end["datagrams"], end["abroad"]) == (
