@@ -1,7 +1,8 @@
-"""What the tests of several parts share: tiny models and windows."""
+"""What the tests of several parts share: tiny models and windows, a browser."""
 
 import itertools
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,16 @@ WORDS = (
     "edema",
     "lung",
     "clear",
+)
+
+_CHROMIUM = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 )
 
 
@@ -149,3 +160,15 @@ def tiny_corpus(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("tiny") / "corpus"
     write_noise_corpus(out)
     return out
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium here: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_CHROMIUM)
+        yield browser
+        browser.close()

@@ -1,8 +1,7 @@
-"""A served phantom model and a headless Chromium."""
+"""A served phantom model, and its page in Chromium."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -16,16 +15,6 @@ from medistill.pretrain import pretrain
 from tests.cli.test_cli import call
 from tests.conftest import tiny_recipe
 from tests.serve.app.page.browser import TOKEN
-
-_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="session")
@@ -50,18 +39,6 @@ def served(tmp_path_factory):
     finally:
         process.terminate()
         process.communicate(timeout=30)
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium here: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
