@@ -13,7 +13,7 @@ from medistill.compare.cell import Cell, failure, write_result
 from medistill.compare.page import page
 from medistill.compare.results import SHOWN, cost_of_pair
 from medistill.compare.run import final_cells, gather, settle_epochs
-from medistill.compare.seeds import at_chance
+from medistill.compare.seeds import at_chance, distinct
 from medistill.compare.tuning import settle, trial_cells
 from medistill.compare.verdict import notes
 from tests.compare.conftest import end, entry, tiny_comparison, trained
@@ -36,7 +36,8 @@ def results_of(out, comparison, unique, **changes):
             for cell, value in zip(cells, unique[label], strict=True):
                 cell.folder(out).mkdir(parents=True, exist_ok=True)
                 if value is None:
-                    write_result(cell.folder(out), failure("training has collapsed", retry=False))
+                    reason = f"training has collapsed at step {100 + cell.recipe.seed}"
+                    write_result(cell.folder(out), failure(reason, retry=False))
                 else:
                     end(cell, out, value, **changes)
     results = gather(comparison, ABOUT, tuned, finals, out)
@@ -72,11 +73,16 @@ def test_the_baseline_has_no_difference_to_itself(tmp_path):
 def test_an_objective_that_failed_in_a_seed_has_no_mean_and_no_difference(tmp_path):
     results = results_of(tmp_path, tiny_comparison(seeds=5), {**FIVE, "msd": [0.9, None, 0.9, 0.9, None]})
     found = results["budgets"]["samples"]["msd"]
-    assert found["failed"] == {"seeds": [1, 4], "of": 5, "reasons": ["training has collapsed"]}
+    assert found["failed"] == {"seeds": [1, 4], "of": 5, "reasons": ["training has collapsed at step 101"]}
     assert found["metrics"] == {}
     assert found["differences"] == {}
     assert found["seeds"]["0"][NAME] == 0.9
-    assert "msd failed (2 of 5 seeds: training has collapsed)" in results["verdict"][0]
+    assert "msd failed (2 of 5 seeds: training has collapsed at step 101)" in results["verdict"][0]
+
+
+def test_reasons_that_differ_in_figures_alone_are_one():
+    reasons = ["recall@10 0.02, chance 0.026", "recall@10 0.024, chance 0.025", "the loss is nan at step 3"]
+    assert distinct(reasons) == [reasons[0], reasons[2]]
 
 
 def test_nothing_is_compared_with_a_baseline_that_failed(tmp_path):
@@ -220,7 +226,7 @@ def test_page_and_tables_show_what_there_is(tmp_path, unique, capsys):
 
 def test_a_failed_objective_is_named_in_page_and_table(tmp_path, capsys):
     results = results_of(tmp_path, tiny_comparison(), {"clip": [0.4, 0.5], "msd": [None, 0.5]})
-    assert "msd failed: 1 of 2 seeds: training has collapsed." in page(results)
+    assert "msd failed: 1 of 2 seeds: training has collapsed at step 100." in page(results)
     for table in tables(results):
         console.print(table)
     assert "failed" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medistill.compare.comparison import Cost
-from medistill.compare.seeds import Seeds, patient_interval, t_interval
+from medistill.compare.seeds import Seeds, distinct, patient_interval, t_interval
 
 Estimate = dict[str, Any]
 """value, low, high (Student's t over seeds), patient_low, patient_high, n_seeds, n_images, n_patients.
@@ -131,7 +131,7 @@ def failed_in_words(seeds: Seeds) -> dict[str, Any] | None:
     """How many seeds failed and why, each reason once."""
     if not seeds.failed:
         return None
-    reasons = list(dict.fromkeys(seeds.failed.values()))
+    reasons = distinct(seeds.failed.values())
     return {"seeds": sorted(seeds.failed), "of": len(seeds.cells), "reasons": reasons}
 
 

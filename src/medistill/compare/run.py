@@ -15,7 +15,7 @@ from medistill.compare.entrant import make_entrants, read_settings
 from medistill.compare.page import page
 from medistill.compare.pool import OnShares, Pool
 from medistill.compare.results import Results, cost_of_pair, standings
-from medistill.compare.seeds import read_seeds
+from medistill.compare.seeds import distinct, read_seeds
 from medistill.compare.tested import about_tested, judged_findings
 from medistill.compare.tuning import Tuned, final_recipe, settle, trial_cells
 from medistill.compare.verdict import notes, verdict
@@ -108,7 +108,7 @@ def final_cells(
     for entrant in comparison.entrants_of(budget):
         recipe, length = final_recipe(entrant, tuned), epochs[entrant.label]
         if recipe is None:
-            reasons = dict.fromkeys(trial["failed"] for trial in tuned[entrant.label]["trials"])
+            reasons = distinct(trial["failed"] for trial in tuned[entrant.label]["trials"])
             cells[entrant.label] = f"every tuning trial failed: {'; '.join(reasons)}"
         elif length is None:
             cells[entrant.label] = (

@@ -1,7 +1,8 @@
 """What the final cells of one objective came to, seed by seed."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from medistill.compare.cell import Cell, Result, read_result, read_spread
 from medistill.evaluate.statistics.interval import percentile_interval
 
 Interval = tuple[float, float]
+
+_FIGURE = re.compile(r"\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,14 @@ def read_seeds(cells: Sequence[Cell], out: Path) -> Seeds:
             read_spread(cell, out) if metrics else {} for cell, metrics in zip(cells, scored, strict=True)
         ),
     )
+
+
+def distinct(reasons: Iterable[str]) -> list[str]:
+    """Each reason once; of those that differ in their figures alone, the first."""
+    kinds: dict[str, str] = {}
+    for reason in reasons:
+        kinds.setdefault(_FIGURE.sub("", reason), reason)
+    return list(kinds.values())
 
 
 def reason_of(result: Result) -> str | None:
