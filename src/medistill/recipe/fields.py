@@ -104,7 +104,8 @@ class Recipe:
     both towers' activations are in memory at once. Over five seeds it gained .008 of report-to-image
     recall@10, and nothing else."""
     momentum: float = 0.9
-    """The teacher keeps this much of itself at each optimizer step, at the start of the run."""
+    """The teacher keeps this much of itself at each optimizer step, at the start of the run. `moco`, whose
+    queue mixes keys of many steps, wants .999: below, it collapsed on some thousand reports."""
     momentum_end: float = 0.99
     """The same at the end of the run, reached by a cosine."""
     queue: int = 0
