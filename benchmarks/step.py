@@ -32,7 +32,7 @@ from medistill.engine.optimizer import make_optimizer, take_step
 from medistill.engine.plan.probe import model_at_random, synthetic_window
 from medistill.engine.step import train_window
 from medistill.model.dual import Embeddings
-from medistill.recipe import RECIPES, Recipe
+from medistill.recipe import RECIPES, Encoder, Recipe
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 """Windows whose activations are measured, in micro-batches."""
@@ -169,6 +169,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--recipe", default="small", choices=sorted(RECIPES))
+    parser.add_argument("--locked-text", metavar="FOLDER", help="a pretrained text tower that stays as it is")
     parser.add_argument("--micro", type=int, default=16)
     parser.add_argument("--window", type=int, help="for speed; the largest of --multiples, but at most 16")
     parser.add_argument(
@@ -180,6 +181,8 @@ def main() -> None:
     fabric = Fabric(accelerator=options.device, devices=1)
     window = options.window or options.micro * min(16, max(options.multiples))
     base = replace(RECIPES[options.recipe](), micro_batch=options.micro, window=window)
+    if options.locked_text:
+        base = replace(base, text=Encoder(type="bert", pretrained=options.locked_text, locked=True))
     multiples, repeats = options.multiples, options.repeats
     table = rows(fabric, base, options.objectives, multiples=multiples, repeats=repeats)
     if options.json:

@@ -147,7 +147,7 @@ def _fold_notes(settings: Mapping[str, Any]) -> list[str]:
 def _tuning_notes(results: Mapping[str, Any]) -> list[str]:
     trials = results["settings"]["trials"]
     if not trials:
-        return ["Nothing was tuned: every objective ran at the recipe's learning rate, scale and warm-up."]
+        return ["Nothing was tuned: each objective ran at the learning rate, scale and warm-up it was given."]
     said: list[str] = []
     for label, tuned in results["tuning"].items():
         broken = [trial for trial in tuned["trials"] if trial["failed"]]
