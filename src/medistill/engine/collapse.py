@@ -42,7 +42,7 @@ class CollapseWatch:
                 f"training has collapsed: at {PATIENCE} validations in a row recall@10 was within noise of "
                 f"chance ({metrics['i2t_r@10']:.3f}, chance {metrics['chance_r@10']:.3f}), the mean cosine "
                 f"{metrics['mean_cosine']:.3f}; lower --lr or --alpha (msd), shorten --queue, or slow the "
-                "teacher (moco: --momentum .999)"
+                "teacher (moco: --momentum .999 --momentum-end .999)"
             )
 
 

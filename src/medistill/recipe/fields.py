@@ -105,7 +105,8 @@ class Recipe:
     recall@10, and nothing else."""
     momentum: float = 0.9
     """The teacher keeps this much of itself at each optimizer step, at the start of the run. `moco`, whose
-    queue mixes keys of many steps, wants .999: below, it collapsed on some thousand reports."""
+    queue mixes keys of many steps, collapsed on some thousand reports where it began at .9 or .99; at .999
+    throughout, with a short queue, it did not."""
     momentum_end: float = 0.99
     """The same at the end of the run, reached by a cosine."""
     queue: int = 0
