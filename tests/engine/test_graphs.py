@@ -205,6 +205,22 @@ def test_what_a_replay_gave_outlives_the_next():
     assert first.tolist() == [[1.0], [1.0]]
 
 
+def test_a_capture_leaves_no_nodes_of_autograd_behind():
+    """A weight's node keeps the stream it was made on: of the capture, for passes kernel by kernel too."""
+    weight = nn.Parameter(torch.ones(2, 2))
+    sums = {weight: torch.zeros(2, 2)}
+    one = CapturedPass(lambda x: x @ weight, [torch.ones(1, 2)], torch.ones(1, 2), sums)
+
+    def notes():
+        return weight.expand_as(weight).grad_fn.next_functions[0][0].metadata
+
+    one.warm(Again())
+    notes()["made"] = "in the warm-up"
+    assert notes()
+    one.capture(Again())
+    assert not notes()
+
+
 def test_an_error_is_relative_to_all_tensors_together():
     expected = [torch.tensor([3.0, 0.0]), torch.tensor([[4.0]])]
     assert relative_error([torch.tensor([3.0, 0.5]), torch.tensor([[4.0]])], expected) == pytest.approx(0.1)

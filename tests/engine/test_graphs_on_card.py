@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from medistill.engine.graphs import CudaCapture
 from medistill.engine.objectives import make_method
 from medistill.engine.optimizer import can_fuse, make_fabric, make_optimizer, scaler_of, take_step
-from medistill.engine.passes import EXACT, ROUNDED, Passes, make_passes
+from medistill.engine.passes import Passes, make_passes
 from medistill.engine.step import Batching, train_window
 from medistill.pretrain import pretrain
 from medistill.recipe import Encoder
@@ -37,6 +37,8 @@ def gradients(fabric, name, passes, batching, *, model=None, text=DROPPING):
     recipe = recipe_of(name, text=text)
     model = model or tiny_model(recipe)
     student = fabric.setup_module(model).train()
+    if scaler := scaler_of(fabric):
+        scaler.load_state_dict({**scaler.state_dict(), "scale": 256.0})  # its first one overflows here
     method, steps = make_method(recipe, model, fabric), Steps(model)
     torch.manual_seed(1)
     for seed in range(3):
@@ -63,10 +65,9 @@ def test_graphs_give_the_eager_gradient(name, precision):
     fast = gradients(fabric, name, passes, batching(), text=text)
     slow = gradients(fabric, name, Passes(fabric), batching(), text=text)
     assert passes.new_capture, "graphs were left off"
-    tolerance = EXACT if precision == "32" else ROUNDED
     for mine, right in zip(fast, slow, strict=True):
         off = {name: mine[name] - right[name] for name in right}
-        assert length(off) <= tolerance * length(right)
+        assert length(off) <= passes.tolerance * length(right)
 
 
 @pytest.mark.parametrize("name", ["msd", "gradcache", "clip"])
@@ -81,6 +82,7 @@ def test_dropout_is_captured_and_draws_anew_at_each_replay(name):
     assert length({key: found[0][key] - found[-1][key] for key in found[0]}) > 0
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_nothing_in_a_window_waits_for_the_card(name, precision):
@@ -152,7 +154,8 @@ def test_a_run_whose_memory_is_held_goes_on_with_smaller_passes_and_graphs(caplo
     whole = torch.cuda.get_device_properties(fabric.device).total_memory
     try:
         torch.cuda.empty_cache()
-        torch.cuda.set_per_process_memory_fraction(1e9 / whole)
+        # What libraries keep for every stream that ever captured is no part of it.
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 1e9) / whole)
         with caplog.at_level(logging.WARNING):
             train_window(
                 fabric, student, method, window, batching=batching, optimizer_step=steps, passes=passes

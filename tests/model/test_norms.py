@@ -245,6 +245,7 @@ def test_a_pair_of_the_chest_recipe_keeps_half_of_what_float32_does():
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore:The AccumulateGrad node's stream:UserWarning")  # torch's own warm-up
 @each_norm
 def test_a_captured_norm_gives_what_it_gives_by_itself(kind):
     _, ours, x = norm_of(kind)

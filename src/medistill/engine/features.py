@@ -5,7 +5,6 @@ import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from jaxtyping import Float, Float32
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from medistill import __version__
 from medistill.data.ahead import Ahead
 from medistill.data.corpus import Rows
 from medistill.data.image import letterbox
@@ -133,7 +133,7 @@ def _name(model: DualEncoder, tower: Tower, seen: Sequence[Any], fabric: Fabric)
     unsaid = ("_name_or_path", "transformers_version")  # where it lay and who saved it
     config = {name: value for name, value in own.config.to_dict().items() if name not in unsaid}
     pooled = [own.pooling, own.frozen_norm, getattr(own, "normalized", False)]
-    run = [version("medistill"), fabric.device.type, str(fabric.strategy.precision.precision)]
+    run = [__version__, fabric.device.type, str(fabric.strategy.precision.precision)]
     identity = [model_hash(own), config, pooled, run, list(seen)]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode())
     return f"{tower}-{digest.hexdigest()[:32]}.npy"

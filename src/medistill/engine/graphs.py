@@ -100,6 +100,8 @@ class CapturedPass:
         self._replay_forward = capture.capture(self._forward)
         if self._weights:
             self._replay_backward = capture.capture(self._backward)
+            # Else autograd's nodes of the weights stay those of this stream, also for a pass without graphs.
+            self._rows = self._rows.detach()
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """A copy of the rows it makes of them."""

@@ -33,7 +33,8 @@ from medistill.recipe import Recipe
 
 log = logging.getLogger(__name__)
 EXACT, ROUNDED = 1e-5, 2e-2
-"""Largest relative error of a replayed gradient: in float32 or wider, and under bf16 or fp16."""
+"""Largest relative error of a replayed gradient: in float32 or wider, and where products are rounded, under
+bf16, fp16 or TF32: with it one run in 57 was off by .001, since libraries may capture another kernel."""
 
 
 class Pass(NamedTuple):
@@ -84,7 +85,8 @@ class Passes:
         self.fabric, self.new_capture = fabric, new_capture
         precision = str(fabric.strategy.precision.precision)
         self.tf32 = fabric.device.type == "cuda" and precision == "32-true"
-        self.tolerance = EXACT if precision in ("32-true", "64-true") else ROUNDED
+        exact = precision in ("32-true", "64-true") and not self.tf32
+        self.tolerance = EXACT if exact else ROUNDED
         self._captured: dict[Shape, CapturedPass] = {}
         self._gradients: dict[nn.Parameter, Tensor] = {}
         self._sizes: tuple[int, ...] = ()

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+
+from medistill import __version__
 
 
 def model_hash(model: Any) -> str | None:
@@ -30,7 +31,7 @@ def embedder_name(model: Any) -> str:
     """Equal for models that give the same embeddings: by weights, preprocessing, tokenizer and version."""
     tokenizer = getattr(model, "tokenizer", None)
     words = tokenizer.to_str() if tokenizer is not None and hasattr(tokenizer, "to_str") else ""
-    identity = [version("medistill"), model_hash(model), getattr(model, "preprocessing", None), words]
+    identity = [__version__, model_hash(model), getattr(model, "preprocessing", None), words]
     if (device := _device_of(model)) not in (None, "cpu"):
         identity.append(device)  # equal but for rounding: figures of one evaluation are of one device
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:24]

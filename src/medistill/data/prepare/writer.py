@@ -4,12 +4,12 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from medistill import __version__
 from medistill.data.columns import corpus_schema
 from medistill.data.corpus import CARD, FORMAT, TABLE
 from medistill.data.prepare.rejects import REJECTS, RejectLog, path_id
@@ -66,7 +66,7 @@ def write_corpus(
     """
     check_fractions(val, test)
     out = out.absolute()
-    card = {"format": FORMAT, "medistill": version("medistill"), "source": source}
+    card = {"format": FORMAT, "medistill": __version__, "source": source}
     card |= {"made_with": {**made_with, "val": val, "test": test}}
     tally, rejects = Tally(tuple(findings or ()), val=val, test=test), RejectLog(show_paths, path_name)
     start = {**card, "findings": tally.findings, "show_paths": show_paths}
