@@ -79,8 +79,9 @@ def test_the_same_seed_gives_bitwise_the_same_weights(uninterrupted, tiny_corpus
     assert_same_weights(uninterrupted, tmp_path / "again")
 
 
-def test_another_seed_gives_other_weights(uninterrupted, tiny_corpus, tmp_path):
-    pretrain(hard_recipe(seed=1), tiny_corpus, tmp_path / "other", watch=silent)
+@pytest.mark.parametrize("change", [{"seed": 1}, {"augment_strength": 2.0}])
+def test_another_seed_or_other_views_give_other_weights(uninterrupted, tiny_corpus, tmp_path, change):
+    pretrain(hard_recipe(**change), tiny_corpus, tmp_path / "other", watch=silent)
     with pytest.raises(AssertionError):
         assert_same_weights(uninterrupted, tmp_path / "other")
 

@@ -66,6 +66,7 @@ def test_a_damaged_config_file_is_one_clear_line(content, tmp_path):
     "change",
     [
         {"alpha": 1.5},
+        {"augment_strength": 3.5},
         {"micro_batch": 9},
         {"micro_per_step": 3},
         {"epochs": 0},

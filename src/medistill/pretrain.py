@@ -110,6 +110,7 @@ def make_trainer(
         window=recipe.window,
         seed=recipe.seed,
         augmented=recipe.augment and not recipe.image.locked,
+        strength=recipe.augment_strength,
         workers=recipe.workers,
         share=(fabric.global_rank, fabric.world_size),
         device=fabric.device,

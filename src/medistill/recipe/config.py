@@ -18,6 +18,7 @@ ADDED: Mapping[str, Any] = {
     "graphs": "auto",
     "head": "linear",
     "text_part": "whole",
+    "augment_strength": 1.0,
     "folds": 0,
     "fold": 0,
 }

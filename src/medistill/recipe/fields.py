@@ -73,6 +73,8 @@ class Recipe:
     """Patients whose reports must hold a word for it to enter the vocabulary: a rare one may be a name."""
     augment: bool = True
     """Small random shift, rotation, scale and exposure; never a flip."""
+    augment_strength: float = 1.0
+    """How many times as wide the ranges of shift, rotation, scale, exposure and noise are, 0..3."""
 
     objective: Literal["msd", "clip", "gradcache", "siglip", "moco", "fastclip"] = "msd"
     """`msd`: momentum self-distillation over the window. `clip`: InfoNCE within a micro-batch, a step each.
@@ -166,6 +168,8 @@ class Recipe:
         _check(self)
 
 
+MOST_STRENGTH = 3.0
+"""Of augmentation: beyond it a curve of the exposure would fall somewhere."""
 _LEAST = {
     **dict.fromkeys(("window", "micro_batch", "micro_per_step", "dim", "size", "epochs", "log_every"), 1),
     **dict.fromkeys(("queue_max_age", "validation_pairs", "min_patients"), 1),
@@ -191,6 +195,8 @@ def _check(recipe: Recipe) -> None:
     for name in ("lr", "std", "scale", "validate_every", "clip_norm"):
         if values[name] <= 0:
             raise CallError(f"{name} is {values[name]}; it must be above 0")
+    if not 0 <= recipe.augment_strength <= MOST_STRENGTH:
+        raise CallError(f"augment_strength is {recipe.augment_strength}; it must lie in 0..{MOST_STRENGTH:g}")
     if recipe.folds == 1:
         raise CallError(
             "folds is 1; it must be 0 or at least 2, since one is tested on and the rest trained on"

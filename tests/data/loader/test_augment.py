@@ -8,10 +8,12 @@ from medistill.data.loader.augment import (
     NOISE,
     augment,
     blur,
+    draws,
     exposure,
     grain,
     moved,
 )
+from medistill.recipe.fields import MOST_STRENGTH
 
 SIDE = 64
 ROWS = 200
@@ -71,8 +73,25 @@ def test_the_images_given_stay_as_they_are():
     assert (images[0] == disk(20, 20)).all()
 
 
-@pytest.mark.parametrize("gamma", [-1.0, 1.0])
-@pytest.mark.parametrize("contrast", [-1.0, 1.0])
+def test_strength_widens_pose_exposure_and_noise_and_nothing_else():
+    factors = draws(places(*range(4)), seed=0, strength=2.0) / draws(places(*range(4)), seed=0)
+    blur_and_place_in_the_noise = [7, 9, 10]
+    assert (factors[:, blur_and_place_in_the_noise] == 1).all()
+    assert (np.delete(factors, blur_and_place_in_the_noise, axis=1) == 2).all()
+
+
+def test_a_stronger_augmentation_moves_further():
+    spreads = []
+    for strength in (0.0, 1.0, 2.0):
+        disks = augment(np.stack([disk(46, 30)] * ROWS), places(*range(ROWS)), seed=0, strength=strength)
+        weight = disks.astype(float).sum(axis=(1, 2))
+        spreads.append(np.std((disks.sum(axis=1) * np.arange(SIDE)).sum(axis=1) / weight))
+    assert spreads[0] < 0.01
+    assert spreads[2] > 1.8 * spreads[1]
+
+
+@pytest.mark.parametrize("gamma", [-MOST_STRENGTH, -1.0, 1.0, MOST_STRENGTH])
+@pytest.mark.parametrize("contrast", [-MOST_STRENGTH, -1.0, 1.0, MOST_STRENGTH])
 def test_exposure_keeps_black_black_and_the_order_of_greys(gamma, contrast):
     curve = exposure(gamma, 0.0, contrast)
     assert curve[0] == 0

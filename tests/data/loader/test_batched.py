@@ -50,7 +50,7 @@ def test_a_batch_of_radiographs_is_what_they_are_one_by_one():
 
 def test_a_batch_of_extreme_draws_is_what_its_images_are_one_by_one(monkeypatch):
     ends = np.random.default_rng(0).choice([-1.0, 0.0, 1 - 2**-53], (40, 11))
-    monkeypatch.setattr("medistill.data.loader.augment.draws", lambda places, seed: ends)
+    monkeypatch.setattr("medistill.data.loader.augment.draws", lambda places, seed, strength: ends)
     made = augment_batch(torch.from_numpy(noise(64)), torch.from_numpy(settings(ends))).numpy()
     assert_as_one_by_one(made, noise(64))
 

@@ -202,6 +202,13 @@ def test_a_carried_row_is_augmented_as_in_the_epoch_it_was_drawn_in(epoch):
     assert (loaded.numpy() == augment(squares, places, seed=0)).all()
 
 
+def test_a_window_is_augmented_as_strongly_as_asked():
+    places = epoch_places(PAIRS, seed=0, epoch=1, ranks=1)
+    squares = np.stack([letterbox(image(row), 16) for row in places[:, 1]])
+    loaded = torch.cat([window.images for window in loader(strength=2.5).windows(1)])
+    assert (loaded.numpy() == augment(squares, places, seed=0, strength=2.5)).all()
+
+
 def test_a_window_that_cannot_be_shared_evenly_is_refused():
     with pytest.raises(ValueError, match="part 0 of 5 of a window of 36 pairs"):
         loader(share=(0, 5))
@@ -234,8 +241,8 @@ def test_a_part_on_the_cpu_copies_nothing():
         assert not part.is_pinned()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_windows_for_a_card_are_augmented_there_alike(monkeypatch, workers):
+@pytest.mark.parametrize(("workers", "strength"), [(0, 1.0), (2, 1.0), (0, 2.5)])
+def test_windows_for_a_card_are_augmented_there_alike(monkeypatch, workers, strength):
     """A card that is this process, which sees images as they were decoded."""
     seen: list[torch.Tensor] = []
 
@@ -245,10 +252,10 @@ def test_windows_for_a_card_are_augmented_there_alike(monkeypatch, workers):
 
     monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
     monkeypatch.setattr("medistill.data.loader.windows.augment_on", on_card)
-    for_card = list(loader(device=CARD, workers=workers).windows(1))
+    for_card = list(loader(device=CARD, workers=workers, strength=strength).windows(1))
     decoded = [replace(window, images=images) for window, images in zip(for_card, seen, strict=True)]
     assert_all_same(decoded, loader(augmented=False).windows(1))
-    for one, other in zip(for_card, loader().windows(1), strict=True):
+    for one, other in zip(for_card, loader(strength=strength).windows(1), strict=True):
         assert (one.images.int() - other.images.int()).abs().max() <= 1
         assert_same(one, replace(other, images=one.images))
 

@@ -28,22 +28,28 @@ NOISE = 0.03
 
 In proportion, because noise added to black would tell the image from its border.
 """
+_SCALED = [0, 1, 2, 3, 4, 5, 6, 8]
+"""Draws of pose, exposure and noise; blur is in pixels already, and a place in the noise is a place."""
 OFFSETS = 256
 """Places on each axis of the noise field that an image's noise may start at."""
 
 
 def augment(
-    images: UInt8[np.ndarray, "n s s"], places: Int[np.ndarray, "n 2"], *, seed: int
+    images: UInt8[np.ndarray, "n s s"], places: Int[np.ndarray, "n 2"], *, seed: int, strength: float = 1.0
 ) -> UInt8[np.ndarray, "n s s"]:
     """Move, re-expose, blur and grain each image; a pure function of the image, `seed` and its (epoch, row).
 
     There is no flip: it would make every "left" in the reports a lie.
+
+    strength   as in `draws`
     """
     side = images.shape[1]
     augmented = np.empty_like(images)
     grid, spare = np.empty((side, side), np.complex64), np.empty((side, side), np.float32)
     # One by one: vectorized operations may round an element by its place in a batch, and this is faster too.
-    for out, image, draw in zip(augmented, images, draws(places, seed=seed).tolist(), strict=True):
+    for out, image, draw in zip(
+        augmented, images, draws(places, seed=seed, strength=strength).tolist(), strict=True
+    ):
         angle, zoom, right, down, gamma, gain, contrast, soft, noise, left, top = draw
         curve = exposure(gamma, gain, contrast)
         np.take(curve, image, out=spare, mode="clip")  # every index is valid; the default mode would copy
@@ -54,10 +60,16 @@ def augment(
     return augmented
 
 
-def draws(places: Int[np.ndarray, "n 2"], *, seed: int) -> Float64[np.ndarray, "n 11"]:
-    """Eleven numbers in -1..1 for each image: all the chance there is."""
+def draws(places: Int[np.ndarray, "n 2"], *, seed: int, strength: float = 1.0) -> Float64[np.ndarray, "n 11"]:
+    """Eleven numbers for each image, all the chance there is: uniform in -1..1.
+
+    strength   those of pose, exposure and noise are so many times as wide, 0..3; at 3 the contrast's curve
+               still rises
+    """
     own = (np.random.default_rng((seed, epoch, row)) for epoch, row in places.tolist())
-    return np.stack([random.uniform(-1, 1, 11) for random in own])
+    drawn = np.stack([random.uniform(-1, 1, 11) for random in own])
+    drawn[:, _SCALED] *= strength
+    return drawn
 
 
 def exposure(gamma: float, gain: float, contrast: float) -> Float32[np.ndarray, " 256"]:

@@ -112,6 +112,7 @@ class WindowLoader:
 
     pad      token id that fills up short texts
     window   pairs in a window, over all parts
+    strength of augmentation, as in `augment.draws`
     share    (i, n): this process loads the i-th of n equal parts of each window, from 0
     device   where the windows will be used: for a CUDA device they come in pinned memory, from which copies
              need no waiting, and are augmented there, which costs a core more than decoding does
@@ -131,6 +132,7 @@ class WindowLoader:
         seed: int,
         augmented: bool,
         workers: int,
+        strength: float = 1.0,
         share: tuple[int, int] = (0, 1),
         device: torch.device = _CPU,
         kept: Kept = _NOTHING,
@@ -151,6 +153,7 @@ class WindowLoader:
             size=size,
             seed=seed,
             augmented=augmented and kept.image is None,
+            strength=strength,
             on_card=on_card,
         )
         self._workers = Workers(self.source, workers=workers, seed=seed)
@@ -211,10 +214,12 @@ class _Chunks(Dataset[Chunk]):
         size: int,
         seed: int,
         augmented: bool,
+        strength: float,
         on_card: bool,
     ):
         self.read_image, self.wordings, self.tokenize = read_image, wordings, tokenize
         self.size, self.seed, self.augmented, self.on_card = size, seed, augmented, on_card
+        self.strength = strength
 
     def __getitem__(self, places: Places) -> Chunk:
         images, none = np.zeros((len(places), 0, 0), np.uint8), torch.zeros(len(places), 0, dtype=torch.long)
@@ -226,9 +231,9 @@ class _Chunks(Dataset[Chunk]):
             read = [self.tokenize(texts) for texts in self.wordings.readings(places)]
         asked = list[np.ndarray]()
         if self.augmented and self.on_card:
-            asked = [settings(draws(places, seed=self.seed))]
+            asked = [settings(draws(places, seed=self.seed, strength=self.strength))]
         elif self.augmented:
-            images = augment(images, places, seed=self.seed)
+            images = augment(images, places, seed=self.seed, strength=self.strength)
         tokens, masks = zip(*read, strict=True)
         return packed([*(ids.numpy() for ids in tokens), *asked, *(mask.numpy() for mask in masks), images])
 
