@@ -73,7 +73,7 @@ def draws(places: Int[np.ndarray, "n 2"], *, seed: int, strength: float = 1.0) -
 
 
 def exposure(gamma: float, gain: float, contrast: float) -> Float32[np.ndarray, " 256"]:
-    """What each 8-bit grey becomes, in 0..255 * (1 + GAIN); draws in -1..1. Rising, and 0 stays 0."""
+    """What each 8-bit grey becomes, in 0..255 * (1 + GAIN * gain). Rising for draws in -3..3, and 0 stays 0."""
     grey = np.linspace(0, 1, 256)
     grey += CONTRAST * contrast * 2 * grey * (1 - grey) * (2 * grey - 1)
     return (255 * (1 + GAIN * gain) * grey ** math.exp(GAMMA * gamma)).astype(np.float32)
@@ -87,7 +87,7 @@ def moved(
     down: float,
     grid: Complex64[np.ndarray, "s s"],
 ) -> Float32[np.ndarray, "s s"]:
-    """Rotated, zoomed and shifted by draws in -1..1; black comes in from outside.
+    """Rotated, zoomed and shifted as drawn; black comes in from outside.
 
     A rotation with zoom and shift is w * z + c on x + iy: a sum of rows and columns, a tenth of what
     `affine_grid` costs. `grid` is overwritten.
@@ -119,7 +119,7 @@ def grain(
     top: float,
     spare: Float32[np.ndarray, "s s"],
 ) -> None:
-    """Multiply in place by 1 plus noise; draws in -1..1."""
+    """Multiply in place by 1 plus noise; `left` and `top` in -1..1."""
     side = len(image)
     x, y = (int(OFFSETS / 2 * (offset + 1)) for offset in (left, top))
     np.multiply(noise_field(side + OFFSETS)[y : y + side, x : x + side], NOISE * strength, out=spare)
