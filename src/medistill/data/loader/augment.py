@@ -73,7 +73,7 @@ def draws(places: Int[np.ndarray, "n 2"], *, seed: int, strength: float = 1.0) -
 
 
 def exposure(gamma: float, gain: float, contrast: float) -> Float32[np.ndarray, " 256"]:
-    """What each 8-bit grey becomes, in 0..255 * (1 + GAIN * gain). Rising for draws in -3..3, and 0 stays 0."""
+    """What each 8-bit grey becomes, in 0..255 * (1 + GAIN * gain). Draws in -3..3 let it rise; 0 stays 0."""
     grey = np.linspace(0, 1, 256)
     grey += CONTRAST * contrast * 2 * grey * (1 - grey) * (2 * grey - 1)
     return (255 * (1 + GAIN * gain) * grey ** math.exp(GAMMA * gamma)).astype(np.float32)
