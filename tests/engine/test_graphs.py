@@ -11,7 +11,7 @@ from torch import nn
 
 from medistill.engine.graphs import CapturedPass, relative_error
 from medistill.engine.objectives import make_method
-from medistill.engine.passes import EXACT, Passes, make_passes
+from medistill.engine.passes import EXACT, ROUNDED, Passes, make_passes
 from medistill.engine.shapes import padded, padded_lengths
 from medistill.engine.step import Batching, train_window
 from medistill.engine.tf32 import tf32
@@ -279,6 +279,8 @@ def test_a_float32_run_on_a_card_alone_may_use_tf32():
     assert Passes(on("cuda", "32-true")).tf32
     assert not Passes(on("cuda")).tf32
     assert not Passes(on("cpu", "32-true")).tf32
+    assert Passes(on("cuda", "32-true")).tolerance == ROUNDED
+    assert Passes(on("cpu", "32-true")).tolerance == EXACT
 
 
 @pytest.mark.parametrize("name", ["msd", "clip", "gradcache"])
